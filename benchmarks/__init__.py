@@ -1,0 +1,1 @@
+"""What must be fast and small, measured as ratios and peaks."""

@@ -1,0 +1,45 @@
+"""Runs the program as a user does, and weighs it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 2**20
+#: Linux counts in KiB, macOS in bytes.
+UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What one command took."""
+
+    code: int
+    #: Seconds from start to end.
+    seconds: float
+    #: Most memory it held at once, in MiB.
+    peak: float
+
+
+def run(arguments: Sequence[str], *, folder: Path, settings: Mapping[str, str], out: Path) -> Ran:
+    """Run `meisa-cdc` with these arguments in a folder; what it prints goes to a file there."""
+    environment = {**os.environ, **settings}
+    started = time.perf_counter()
+    with out.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "meisa_cdc", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Ran(
+        code=process.returncode,
+        seconds=time.perf_counter() - started,
+        peak=usage.ru_maxrss * UNIT / MIB,
+    )

@@ -1,0 +1,52 @@
+"""Peak memory: planning a first load, and a run that finds nothing to do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.commands import Ran, run
+from benchmarks.workload import MAPPINGS, app_database
+from meisa_cdc.sandbox import Account, SandboxOptions, SandboxServer
+
+HELD = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One figure and what it should not exceed."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+
+
+def measure(folder: Path, users: int) -> list[Measure]:
+    """Return the peaks of `plan` on an empty state, and of `sync` after a baseline."""
+    account = Account(SandboxOptions(limits=()))
+    with app_database(users) as url, SandboxServer(account) as server:
+        (folder / "suppressed.db").touch()
+        settings = {
+            "MEISA_API_KEY": "meisa_test_sandbox",
+            "MEISA_BASE_URL": server.base_url,
+            "MEISA_CDC_APP_DATABASE__URL": url,
+            "MEISA_CDC_STATE__URL": f"sqlite:///{folder / 'state.db'}",
+            "MEISA_CDC_MAPPINGS_DIR": str(MAPPINGS),
+            "MEISA_CDC_SUPPRESSION__URL": f"sqlite:///{folder / 'suppressed.db'}",
+            "MEISA_CDC_APP_DATABASE__STATEMENT_TIMEOUT": "10m",
+        }
+
+        def command(*arguments: str, expect: int = 0) -> Ran:
+            out = folder / "out.txt"
+            ran = run(arguments, folder=folder, settings=settings, out=out)
+            if ran.code != expect:
+                message = f"{arguments} ended with {ran.code}: {out.read_text()[-2000:]}"
+                raise RuntimeError(message)
+            return ran
+
+        plan = command("plan", "--format", "json", expect=HELD)
+        command("baseline")
+        idle = command("sync", "--format", "json")
+    return [
+        Measure(name="rss-first-plan", value=plan.peak, unit="MiB", goal=250),
+        Measure(name="rss-idle", value=idle.peak, unit="MiB", goal=150),
+    ]

@@ -1,0 +1,194 @@
+"""`meisa-cdc check`: a line for each thing that has to be right."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from meisa_cdc.cli.command import command
+from meisa_cdc.cli.session import Session
+from meisa_cdc.core.contact import KEY_COLUMN
+from meisa_cdc.core.errors import MeisaCdcError
+
+if TYPE_CHECKING:
+    from meisa_cdc.core.mapping import Mapping
+    from meisa_cdc.source.snapshot import DatabaseSnapshot
+    from meisa_cdc.wiring import Wiring
+
+FAILED = 1
+SCOPES = {"contacts:write": "deliver contacts", "contacts:read": "pull the suppression list"}
+#: From this reserve on the key is not taken for one of our own.
+OWN_KEY = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    #: `settings`, `app database`, `contacts/plan`, …
+    what: str
+    #: `ok`, `note` or `failed`.
+    verdict: str
+    #: What was seen, or what to do.
+    text: str
+
+
+@command("meisa-cdc check", "meisa-cdc check --format json")
+def check(session: Session) -> int:
+    """Check settings, connections, mappings and the API key, a line each.
+
+    The app database is only read, and no contact is sent; Meisa is asked about the key once.
+    """
+    from meisa_cdc.wiring import Wiring
+
+    wiring = Wiring.of(session.settings())
+    findings: list[Finding] = [Finding(what="settings", verdict="ok", text="read")]
+    for look in (_state, _mappings, _rights, _suppressions, _meisa):
+        findings.extend(_told(look, wiring))
+    for finding in findings:
+        session.output.text(f"{finding.verdict:<6}  {finding.what}: {finding.text}")
+    session.output.json({"findings": [asdict(finding) for finding in findings]})
+    return FAILED if any(finding.verdict == "failed" for finding in findings) else 0
+
+
+def _told(look: "Callable[[Wiring], Iterator[Finding]]", wiring: "Wiring") -> Iterator[Finding]:
+    """Yield what a look finds; what it cannot do is a finding too."""
+    try:
+        yield from look(wiring)
+    except MeisaCdcError as error:
+        what = look.__name__.strip("_")
+        yield Finding(what=NAMES[what], verdict="failed", text=str(error))
+
+
+NAMES = {
+    "state": "state",
+    "mappings": "app database",
+    "rights": "app database",
+    "suppressions": "suppression table",
+    "meisa": "Meisa",
+}
+
+
+def _state(wiring: "Wiring") -> Iterator[Finding]:
+    with wiring.state_to_read() as state:
+        counts = state.counts()
+        known = state.belongs_to()
+    filled = f"{counts.contacts} contacts" if counts.contacts else "empty"
+    whose = f", filled from {known['product']} ({known['environment']})" if known else ""
+    yield Finding(what="state", verdict="ok", text=f"{wiring.settings.state.url}, {filled}{whose}")
+
+
+def _mappings(wiring: "Wiring") -> Iterator[Finding]:
+    from meisa_cdc.core.mapping import check_columns, check_set, null_is_sent
+
+    mappings = wiring.mappings()
+    columns: dict[str, list[str]] = {}
+    with wiring.source().snapshot() as snapshot:
+        yield Finding(
+            what="app database",
+            verdict="ok",
+            text=f"{wiring.settings.require_app_database()}, read-only snapshot",
+        )
+        for name, mapping in mappings.items():
+            if not mapping.enabled:
+                yield Finding(what=name, verdict="note", text="switched off")
+                continue
+            try:
+                columns[name] = [column.name for column in snapshot.columns(mapping)]
+                check_columns(mapping, columns[name])
+                yield _mapping(mapping, snapshot, columns[name])
+                yield from _sample(mapping, snapshot, columns[name])
+            except MeisaCdcError as error:
+                yield Finding(what=name, verdict="failed", text=str(error))
+    nullable = sorted(
+        column
+        for name, names in columns.items()
+        for column in names
+        if column != KEY_COLUMN and null_is_sent(mappings[name], column)
+    )
+    if nullable:
+        yield Finding(
+            what="NULL",
+            verdict="note",
+            text="sent as JSON null, which Meisa's documents do not mention, for "
+            f"{', '.join(nullable)}; null='skip' in a mapping's config leaves the old value",
+        )
+    if len(columns) == sum(mapping.enabled for mapping in mappings.values()):
+        yield Finding(what="identity", verdict="ok", text=f"e-mail comes from {check_set(columns)}")
+
+
+def _mapping(mapping: "Mapping", snapshot: "DatabaseSnapshot", columns: list[str]) -> Finding:
+    fields = ", ".join(name for name in columns if name != KEY_COLUMN)
+    purpose = f"{mapping.purpose.splitlines()[0]} " if mapping.purpose else ""
+    return Finding(
+        what=mapping.name,
+        verdict="ok",
+        text=f"{purpose}[{fields}] {snapshot.explain(mapping)}",
+    )
+
+
+def _sample(
+    mapping: "Mapping", snapshot: "DatabaseSnapshot", columns: list[str]
+) -> Iterator[Finding]:
+    """Yield what the first rows tell of values that are not sent as they stand."""
+    from meisa_cdc.core.values import loses_digits
+
+    rows = next(snapshot.read(mapping), ())
+    rounded = sorted(
+        {
+            column
+            for row in rows
+            for column, value in zip(columns, row, strict=True)
+            if loses_digits(value) and mapping.settings_of(column).type != "string"
+        }
+    )
+    if rounded:
+        yield Finding(
+            what=mapping.name,
+            verdict="note",
+            text=f"{', '.join(rounded)}: more digits than a JSON number holds, sent as the nearest "
+            "one; declare type 'string' to send them all",
+        )
+
+
+def _rights(wiring: "Wiring") -> Iterator[Finding]:
+    table = wiring.settings.suppression.table
+    ours = (table, "meisa_suppression_status", "meisa_suppression_events")
+    for line in wiring.source().read_only_proof(ours=ours):
+        yield Finding(what="app database", verdict="note", text=f"more than read-only: {line}")
+
+
+def _suppressions(wiring: "Wiring") -> Iterator[Finding]:
+    problem = wiring.suppression_table().problem()
+    yield Finding(
+        what="suppression table",
+        verdict="ok" if problem is None else "failed",
+        text=problem or f"{wiring.settings.suppression.table}, {wiring.settings.suppression_url()}",
+    )
+
+
+def _meisa(wiring: "Wiring") -> Iterator[Finding]:
+    from meisa_cdc.wiring import Remote
+
+    with wiring.meisa() as meisa, wiring.state_to_write() as state:
+        ping = Remote(wiring=wiring, state=state, meisa=meisa).ping()
+    windows = wiring.terms().windows(ping)
+    limits = ", ".join(f"{window.count} in {window.period:g} s" for window in windows)
+    yield Finding(
+        what="Meisa",
+        verdict="ok",
+        text=f"{ping.product_name or ping.product} ({ping.environment}); requests for us: {limits}",
+    )
+    for scope, purpose in SCOPES.items():
+        if scope not in ping.scopes:
+            yield Finding(
+                what="Meisa",
+                verdict="failed",
+                text=f"the key lacks the scope {scope}, needed to {purpose}",
+            )
+    if wiring.settings.meisa.reserve > OWN_KEY:
+        yield Finding(
+            what="Meisa",
+            verdict="note",
+            text=f"{wiring.settings.meisa.reserve:.0%} of every window is left to other users of "
+            "the key; with a key of our own, set meisa.reserve to 0%",
+        )

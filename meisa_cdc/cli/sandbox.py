@@ -1,0 +1,79 @@
+"""`meisa-cdc sandbox`: the local Meisa in the foreground."""
+
+import logging
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from meisa_cdc.cli.command import command
+from meisa_cdc.cli.session import Session
+from meisa_cdc.core.errors import Stop
+
+LAST_PORT = 65535
+
+
+@command(
+    "meisa-cdc sandbox",
+    "meisa-cdc sandbox --port 9000 --limits 600/60s --fail 5% --latency 200ms",
+)
+def sandbox(
+    session: Session,
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=LAST_PORT, help="Port on this machine; 0 takes a free one.")
+    ] = 8788,
+    limits: Annotated[
+        str,
+        typer.Option(metavar="WINDOWS", help="Request windows as COUNT/PERIOD,…; none for none."),
+    ] = "60/60s,1000/3600s",
+    api_key: Annotated[
+        str, typer.Option(metavar="KEY", help="The key it accepts.")
+    ] = "meisa_test_sandbox",
+    fail: Annotated[
+        str, typer.Option(metavar="RATE", help="Share of requests that fail, such as 10%.")
+    ] = "0%",
+    latency: Annotated[
+        str, typer.Option(metavar="DURATION", help="Time an answer takes, such as 200ms.")
+    ] = "0ms",
+) -> None:
+    """Run a local stand-in for Meisa, to try things out on.
+
+    It follows Meisa's API documents, keeps everything in memory, and listens on this machine
+    only. Its page shows the contacts it was sent and the triggers that would have fired.
+    Ctrl-C ends it.
+    """
+    from meisa_cdc.core.durations import duration, share
+    from meisa_cdc.sandbox import (
+        Account,
+        ApiKey,
+        OptionError,
+        SandboxOptions,
+        parse_limits,
+        serve,
+    )
+
+    try:
+        options = SandboxOptions(
+            keys=(ApiKey(secret=api_key),),
+            limits=parse_limits(limits),
+            fail=share(fail),
+            latency=duration(latency),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    session.start_log(usual=logging.WARNING)
+    try:
+        serve(Account(options), port=port, ready=lambda url: _announce(session, url, api_key))
+    except OptionError as error:
+        raise Stop(str(error)) from None
+
+
+def _announce(session: Session, url: str, api_key: str) -> None:
+    from meisa_cdc.sandbox.api.table import BASE_PATH
+
+    base_url = url + BASE_PATH
+    session.output.json({"url": url, "base_url": base_url, "api_key": api_key})
+    session.output.text(f"The sandbox is at {url}. Point meisa-cdc at it with:")
+    session.output.text(f"  export MEISA_BASE_URL={base_url}")
+    session.output.text(f"  export MEISA_API_KEY={quote(api_key)}")

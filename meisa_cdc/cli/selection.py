@@ -1,0 +1,39 @@
+"""`--select` and `--exclude`: mapping names with `*`."""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+import typer
+
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select", metavar="NAME", help="Only these mappings; * stands for anything. Repeatable."
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="NAME", help="All but these mappings. Repeatable."),
+]
+
+
+def selected(
+    names: Iterable[str], select: Sequence[str] | None, exclude: Sequence[str] | None
+) -> frozenset[str]:
+    """Return the names that are meant. Raises a usage error for a pattern that fits none."""
+    every = frozenset(names)
+    chosen = every if not select else _matching(every, select, "--select")
+    return chosen - _matching(every, exclude or (), "--exclude")
+
+
+def _matching(names: frozenset[str], patterns: Sequence[str], option: str) -> frozenset[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        fitting = {n for n in names if fnmatchcase(n, pattern) or n.partition("/")[2] == pattern}
+        if not fitting:
+            there = ", ".join(sorted(names)) or "none"
+            message = f"{option} {pattern}: no mapping is called so; there are: {there}."
+            raise typer.BadParameter(message)
+        found |= fitting
+    return frozenset(found)

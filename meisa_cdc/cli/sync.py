@@ -1,0 +1,196 @@
+"""`meisa-cdc sync`: one run."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meisa_cdc.cli.command import command
+from meisa_cdc.cli.interrupts import Interrupts
+from meisa_cdc.cli.output import Steps
+from meisa_cdc.cli.selection import Exclude, Select, selected
+from meisa_cdc.cli.session import Session
+
+if TYPE_CHECKING:
+    from meisa_cdc.core.plan import Plan
+    from meisa_cdc.ports import SuppressionResult
+    from meisa_cdc.sync.once import Limits, Ran
+
+FAILED = 1
+HELD = 3
+INVALID = 4
+INTERRUPTED = 130
+
+
+@command(
+    "meisa-cdc sync",
+    "meisa-cdc sync --approve 3f9a…",
+    "meisa-cdc sync --no-wait --max-requests 100",
+)
+def sync(
+    session: Session,
+    *,
+    select: Select = None,
+    exclude: Exclude = None,
+    approve: Annotated[
+        str, typer.Option(metavar="DIGEST", help="Also send what the plan with this digest holds.")
+    ] = "",
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Stop when the request budget is spent.")
+    ] = False,
+    max_requests: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Deliver at most N contacts.")
+    ] = None,
+    max_time: Annotated[
+        str | None, typer.Option(metavar="D", help="Stop after this time, such as 30m.")
+    ] = None,
+) -> int:
+    """Pull suppressions, look at the app database, and deliver what changed."""
+    from meisa_cdc.core.durations import duration
+    from meisa_cdc.sync.once import Limits
+
+    try:
+        seconds = None if max_time is None else duration(max_time)
+    except ValueError as error:
+        raise typer.BadParameter(f"--max-time {error}") from None
+    limits = Limits(no_wait=no_wait, requests=max_requests, seconds=seconds)
+    return _run(session, limits, approve, select, exclude)
+
+
+def _run(
+    session: Session,
+    limits: "Limits",
+    approve: str,
+    select: list[str] | None,
+    exclude: list[str] | None,
+) -> int:
+    from meisa_cdc.sync.once import Run, all_due
+    from meisa_cdc.wiring import Remote, Wiring, recorded
+
+    wiring = Wiring.of(session.settings())
+    meisa = wiring.meisa()
+    mappings = wiring.mappings()
+    names = selected([n for n, m in mappings.items() if m.enabled], select, exclude)
+    with ExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts(wiring.clock.stop))
+        state = stack.enter_context(wiring.state_to_lead("sync"))
+        # Closed before the lease is given up: threads still asking then end at once.
+        stack.callback(meisa.close)
+        recording = stack.enter_context(recorded(state, wiring.clock, "sync"))
+        remote = Remote(wiring=wiring, state=state, meisa=meisa)
+        windows = remote.windows()
+        remote.tidy()
+        pulled, problem = remote.pull(windows)
+        passes = wiring.passes(state, windows, mappings)
+        steps = stack.enter_context(session.output.progress("delivering"))
+        run = Run(
+            passes=passes,
+            push=wiring.push(state, meisa, windows),
+            clock=wiring.clock,
+            aside=wiring.aside(),
+            every=wiring.settings.schedule.every,
+            due=all_due(passes, names),
+            stopping=wiring.clock.stop.is_set,
+            limits=limits,
+            graceful=interrupts.graceful,
+            progress=steps.reach,
+            failures=[problem] if problem else [],
+        )
+        ran = run.run(approve=approve, planned=lambda plan: _announce(steps, plan))
+        code = exit_code(ran, releases_held=pulled is not None and pulled.held > 0)
+        document = sync_document(recording.id, ran, pulled, state)
+        recording.exit_code, recording.result = code, document
+    session.output.json(document)
+    _show(session, ran, document)
+    return code
+
+
+def _announce(steps: Steps, plan: "Plan") -> None:
+    steps.reach(0, plan.summary.requests)
+
+
+def exit_code(ran: "Ran", *, releases_held: bool) -> int:
+    """Return the exit code of a run, the first that applies."""
+    if ran.interrupted:
+        return INTERRUPTED
+    if ran.failures:
+        return FAILED
+    if ran.held or releases_held:
+        return HELD
+    return INVALID if ran.invalid or ran.rejected else 0
+
+
+def sync_document(
+    number: int, ran: "Ran", pulled: "SuppressionResult | None", state: Any
+) -> dict[str, Any]:
+    """Return the JSON document of a run."""
+    from meisa_cdc.core.durations import iso
+    from meisa_cdc.core.plan import guard_document
+
+    counts = state.counts()
+    summary = ran.plan.summary
+    return {
+        "run_id": number,
+        "plan": {
+            "digest": ran.plan.digest,
+            "create": summary.create,
+            "update": summary.update,
+            "unchanged": summary.unchanged,
+            "invalid": summary.invalid,
+            "requests": summary.requests,
+        },
+        "delivered": ran.accepted,
+        "rejected": ran.rejected,
+        "deferred": ran.deferred,
+        "unknown": ran.unknown,
+        "requests": ran.requests,
+        "backlog": sum(counts.backlog.values()),
+        "quarantined": counts.quarantined,
+        "guard": guard_document(ran.held),
+        "failures": list(ran.failures),
+        "suppressions": None
+        if pulled is None
+        else {
+            "count": pulled.count,
+            "added": pulled.added,
+            "released": pulled.released,
+            "held": pulled.held,
+            "digest": pulled.digest or None,
+            "as_of": iso(pulled.as_of),
+        },
+    }
+
+
+def _show(session: Session, ran: "Ran", document: dict[str, Any]) -> None:
+    from meisa_cdc.cli import showing
+    from meisa_cdc.core.plan import digest_of
+
+    output = session.output
+    output.text(
+        f"Delivered {ran.accepted} of {ran.plan.summary.requests} contacts "
+        f"with {ran.requests} requests; {document['backlog']} still waiting."
+    )
+    for count, what in (
+        (ran.rejected, "rejected by Meisa, see: meisa-cdc quarantine"),
+        (ran.deferred, "put off by Meisa"),
+        (ran.unknown, "without a certain answer, sent again by the next run"),
+        (ran.invalid, "invalid rows or fields, see: meisa-cdc plan"),
+        (document["quarantined"], "contacts in quarantine"),
+    ):
+        if count:
+            output.text(f"{count} {what}.")
+    pulled = document["suppressions"]
+    if pulled is not None:
+        output.text(
+            f"Suppressed addresses: {pulled['count']} "
+            f"({pulled['added']} new, {pulled['released']} released)."
+        )
+        if pulled["held"]:
+            output.text(
+                f"HELD {pulled['held']} releases. If they are right: "
+                f"meisa-cdc suppressions --approve {pulled['digest']}"
+            )
+    for message in ran.failures:
+        output.text(f"FAILED {message}")
+    for line in showing.hold_lines(ran.held, digest_of(ran.held, "")):
+        output.text(line)

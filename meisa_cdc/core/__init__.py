@@ -1,0 +1,1 @@
+"""What decides: values and functions, no I/O, no clock."""

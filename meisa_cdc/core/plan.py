@@ -1,0 +1,248 @@
+"""The plan of a run: what would change, what it costs, whether it is held, its digest."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping as Dict, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from meisa_cdc.core.contact import TAG_NAMES, Contact
+from meisa_cdc.core.diff import Action, Comparison, FieldChange, Invalid
+from meisa_cdc.core.guard import Hold
+from meisa_cdc.core.values import Value, fingerprint, same
+
+#: Rows without a usable key are listed up to here; beyond it they are only counted.
+MOST_LISTED = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How many contacts are what; each is counted once, orphans are keys without a contact."""
+
+    create: int = 0
+    update: int = 0
+    unchanged: int = 0
+    #: Of the unchanged, those that differ only in fields that ride along.
+    riding: int = 0
+    invalid: int = 0
+    quarantined: int = 0
+    removed: int = 0
+    orphan: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Which fields make requests necessary."""
+
+    #: Field -> contacts for which it is among the causes.
+    by_field: Dict[str, int] = field(default_factory=dict)
+    #: Field -> contacts for which it is the only cause.
+    sole: Dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """How long the plan's requests take, after what already waits."""
+
+    seconds: float
+    #: Epoch seconds.
+    done_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run's changes as figures; the changes themselves are streamed beside it."""
+
+    digest: str
+    summary: Summary
+    cost: Cost
+    forecast: Forecast
+    holds: tuple[Hold, ...]
+    #: Mapping -> what went wrong reading it.
+    failures: Dict[str, str] = field(default_factory=dict)
+    #: Fields that contacts have but no mapping yields any more -> contacts; Meisa keeps them.
+    unmapped: tuple[str, ...] = ()
+    #: Rows and single fields that cannot be used.
+    invalid_rows: int = 0
+    #: Contacts whose creation waits until every mapping could be read.
+    waiting: int = 0
+
+
+class Tallies:
+    """Adds up comparisons, in the order of their external_id, into a plan's figures."""
+
+    def __init__(self, files: Dict[str, str]) -> None:
+        """`files` holds the digest of each mapping's file, by mapping."""
+        self.actions: Counter[Action] = Counter()
+        #: Of the actions, those on contacts that were in our state before.
+        self.known: Counter[Action] = Counter()
+        self.by_field: Counter[str] = Counter()
+        self.sole: Counter[str] = Counter()
+        self.changed: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        self.created: Counter[str] = Counter()
+        #: Unchanged contacts that differ only in fields that ride along.
+        self.riding = 0
+        #: Rows and single fields that cannot be used.
+        self.invalid = 0
+        #: Contacts that were marked unusable before; the unread among all such still are.
+        self.invalid_before = 0
+        self.gone_now = 0
+        self.returned = 0
+        self._hashes = {
+            name: hashlib.blake2b(f"{name} {file}\n".encode(), digest_size=16)
+            for name, file in sorted(files.items())
+        }
+
+    def add(self, comparison: Comparison, *, was_present: bool, was_invalid: bool = False) -> None:
+        """Count one contact; `was_present` tells whether identity had it before."""
+        action = comparison.action
+        self.actions[action] += 1
+        self.known[action] += comparison.known
+        self.invalid += len(comparison.invalid)
+        self.invalid_before += was_invalid
+        self.riding += action is Action.UNCHANGED and bool(comparison.riding)
+        self.gone_now += comparison.gone_now
+        self.lost.update(comparison.lost)
+        if comparison.known and not was_present and action is not Action.REMOVED:
+            self.returned += 1
+        for mapping in comparison.lost:
+            self._hash(mapping, comparison.external_id, "", None, None)
+        if action not in (Action.CREATE, Action.UPDATE):
+            return
+        causes = [change.field for change in comparison.changes]
+        self.by_field.update(causes)
+        if len(causes) == 1:
+            self.sole[causes[0]] += 1
+        surprising = {c.mapping for c in comparison.changes if c.new_in_this_pass}
+        (self.changed if comparison.known else self.created).update(surprising)
+        for change in _by_field(comparison.changes):
+            self._hash(change.mapping, comparison.external_id, change.field, change.old, change.new)
+
+    def _hash(self, mapping: str, external_id: str, name: str, old: Value, new: Value) -> None:
+        line = json.dumps([external_id, name, old, new], sort_keys=True)
+        self._hashes[mapping].update(line.encode() + b"\n")
+
+    def digest(self, mapping: str) -> str:
+        """Return what names this mapping's changes."""
+        return self._hashes[mapping].hexdigest()
+
+    def digest_of_all(self) -> str:
+        """Return what names every change."""
+        return combined(self.digest(mapping) for mapping in self._hashes)
+
+
+def combined(digests: Iterable[str]) -> str:
+    """Return one digest for several; that of one is itself."""
+    parts = sorted(digests)
+    if len(parts) == 1:
+        return parts[0]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def digest_of(holds: Sequence[Hold], everything: str) -> str:
+    """Return the digest of the held changes, or of all where nothing is held."""
+    return combined(hold.digest for hold in holds) if holds else everything
+
+
+def approved(holds: Sequence[Hold], digest: str) -> frozenset[str]:
+    """Return the mappings that this digest releases; empty where it names none of the holds."""
+    if digest and digest == digest_of(holds, ""):
+        return frozenset(hold.mapping for hold in holds)
+    return frozenset(hold.mapping for hold in holds if digest and hold.digest == digest)
+
+
+def concerned(comparison: Comparison, scope: frozenset[str]) -> bool:
+    """Tell whether these mappings change anything about a contact."""
+    return bool(comparison.lost & scope) or any(c.mapping in scope for c in comparison.changes)
+
+
+def change_print(comparison: Comparison, scope: frozenset[str]) -> bytes:
+    """Return what stands for a contact's changes from these mappings, to recognise them later."""
+    changes: Value = [
+        [change.field, change.old, change.new]
+        for change in _by_field(comparison.changes)
+        if change.mapping in scope
+    ]
+    return fingerprint([str(comparison.action), changes, [*[*sorted(comparison.lost & scope)]]])
+
+
+def _by_field(changes: Iterable[FieldChange]) -> list[FieldChange]:
+    """Return the changes in an order that the order of a query's columns does not decide."""
+    return sorted(changes, key=lambda change: change.field)
+
+
+def fires(comparison: Comparison) -> list[str]:
+    """Return the triggers that this contact's upsert would set off at Meisa."""
+    if comparison.action not in (Action.CREATE, Action.UPDATE):
+        return []
+    triggers = []
+    contact = comparison.contact
+    if comparison.action is Action.CREATE:
+        triggers.append("contact_created")
+    elif any(
+        not same(change.old, change.new)
+        for change in (*comparison.changes, *comparison.riding)
+        if change.field != TAG_NAMES
+    ):
+        triggers.append("contact_updated")
+    if contact is not None and _new_tags(contact):
+        triggers.append("tag_added")
+    return triggers
+
+
+def _new_tags(contact: Contact) -> bool:
+    wanted, held = contact.pending.get(TAG_NAMES), contact.ledger.get(TAG_NAMES)
+    return isinstance(wanted, list) and any(
+        tag not in (held if isinstance(held, list) else []) for tag in wanted
+    )
+
+
+def change_document(comparison: Comparison, priority: str) -> dict[str, Any]:
+    """Return one entry of the plan's `changes`."""
+    document: dict[str, Any] = {
+        "external_id": comparison.external_id,
+        "action": str(comparison.action),
+        "priority": priority,
+        "reasons": [change.field for change in comparison.changes],
+        "fields": {
+            change.field: {"from": change.old, "to": change.new}
+            for change in (*comparison.changes, *comparison.riding)
+        },
+        "fires": fires(comparison),
+    }
+    if comparison.riding:
+        document["riding"] = [change.field for change in comparison.riding]
+    return document
+
+
+def invalid_document(invalid: Invalid) -> dict[str, Any]:
+    """Return one entry of the plan's `invalid`."""
+    document: dict[str, Any] = {
+        "mapping": invalid.mapping,
+        "external_id": invalid.external_id,
+        "code": invalid.code,
+        "message": invalid.message,
+    }
+    if invalid.field:
+        document["field"] = invalid.field
+    return document
+
+
+def guard_document(holds: Sequence[Hold]) -> dict[str, Any]:
+    """Return the plan's `guard`."""
+    return {
+        "verdict": "held" if holds else "ok",
+        "holds": [
+            {
+                "mapping": hold.mapping,
+                "reason": hold.reason,
+                "message": hold.message,
+                "contacts": hold.contacts,
+                "digest": hold.digest,
+            }
+            for hold in holds
+        ],
+    }

@@ -1,0 +1,242 @@
+"""The work of the process that holds the lease: passes when due, deliveries all the time."""
+
+from collections.abc import Callable, Iterable, Mapping as Dict
+from dataclasses import dataclass, field, replace
+from threading import Thread
+from typing import Any, Protocol
+
+from meisa_cdc.core.delivery import Kind
+from meisa_cdc.core.errors import MappingError, MeisaCdcError, RetryLater
+from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.daemon.health import DELIVERY, PASS, START, STATE, Health
+from meisa_cdc.daemon.schedule import SUPPRESSIONS, Due, Schedules
+from meisa_cdc.ports import Clock
+from meisa_cdc.sync.judging import Held
+from meisa_cdc.sync.once import GRACE, stopped_because
+from meisa_cdc.sync.passes import Look, Passes
+from meisa_cdc.sync.push import LONGEST_WAIT, MOST_FAILURES, Push
+
+#: Seconds before what failed is tried again, doubled up to the longest.
+FIRST_RETRY = 5.0
+LONGEST_RETRY = 300.0
+#: Seconds between two tries once the key or the address turned out wrong.
+PROBE_AFTER = 900.0
+#: Seconds for which delivery rests once too many requests in a row failed.
+REST = 60.0
+
+
+class Log(Protocol):
+    """Where the daemon tells what it does."""
+
+    def info(self, event: str, **values: Any) -> Any:
+        """Tell what happened."""
+
+    def warning(self, event: str, **values: Any) -> Any:
+        """Tell what somebody should look at."""
+
+    def error(self, event: str, **values: Any) -> Any:
+        """Tell what failed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Leader:
+    """Works until it is asked to stop, or the lease is lost."""
+
+    passes: Passes
+    push: Push
+    #: Reads the mapping files; raises MappingError where they are not a whole valid set.
+    load: Callable[[], Dict[str, Mapping]]
+    #: Pulls the suppression list.
+    pull: Callable[[], None]
+    schedules: Schedules
+    due: Due
+    clock: Clock
+    stopping: Callable[[], bool]
+    log: Log
+    health: Health
+    #: When each mapping, and the suppression list, was last read; epoch seconds.
+    last: Dict[str, float] = field(default_factory=dict)
+    #: Why the newest mapping files are not used; empty where they are.
+    _broken: str = ""
+    _failed: BaseException | None = None
+    #: This process no longer leads, for whatever reason.
+    _over: bool = False
+    #: Answers that were of use so far.
+    _useful: int = 0
+
+    def work(self) -> None:
+        """Capture in a thread beside, deliver in this one. Raises LeaseLost, or what is fatal."""
+        self.schedules.start(self.passes.mappings.values(), self.last, self.clock.now())
+        captures = Thread(target=self._guarded, args=(self._capture,), name="capture", daemon=True)
+        captures.start()
+        self.health.works(START)
+        try:
+            self._deliver()
+        finally:
+            self._over = True
+            ends = self.clock.now() + GRACE
+            self.schedules.stop()
+            self.due.close()
+            self._finish()
+            captures.join(max(0.0, ends - self.clock.now()))
+        if self._failed is not None:
+            raise self._failed
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - carried over to the main thread
+            self._failed = error
+
+    def _ending(self) -> bool:
+        return self._over or self._failed is not None or self.stopping()
+
+    def _capture(self) -> None:
+        retry = FIRST_RETRY
+        while not self._ending():
+            names = self.due.take(LONGEST_WAIT) | self._approved()
+            mappings = names - {SUPPRESSIONS}
+            problem = self._attempt(mappings) if mappings else None
+            if SUPPRESSIONS in names:
+                self._pull()
+            if problem is None:
+                retry = FIRST_RETRY
+                continue
+            self.log.error("pass failed, will be repeated", error=str(problem), seconds=retry)
+            self.health.failed(PASS, str(problem))
+            self._pause(retry)
+            retry = min(retry * 2, LONGEST_RETRY)
+            self.due.mark(*mappings)
+
+    def _approved(self) -> frozenset[str]:
+        """Return the mappings whose hold somebody approved: they need not wait for their time."""
+        try:
+            holds = self.passes.state.holds()
+        except RetryLater:
+            # Whatever else needs the state tells of it.
+            return frozenset()
+        return frozenset(hold.mapping for hold in holds if hold.approved_at is not None)
+
+    def _attempt(self, names: frozenset[str]) -> MeisaCdcError | None:
+        """Look at these mappings; return what was in the way where a later look may succeed."""
+        try:
+            self._pass(names)
+        except (RetryLater, MappingError) as error:
+            return error
+        return None
+
+    def _pull(self) -> None:
+        try:
+            self.pull()
+        except RetryLater as error:
+            # Contacts are delivered all the same; the next pull is at its own time.
+            self.log.error("suppression list not pulled", error=str(error))
+
+    def _pass(self, names: frozenset[str]) -> None:
+        fresh = self._edited()
+        if fresh is not None:
+            try:
+                self._look(fresh, names)
+            except MappingError as error:
+                # Two files may contradict each other in columns that only the database knows.
+                self._refuse(error)
+            else:
+                self._adopt(fresh)
+                return
+        self._look(self.passes, names)
+
+    def _edited(self) -> Passes | None:
+        """Return what looks through the files as they are now; None where there is nothing new."""
+        try:
+            mappings = self.load()
+        except MappingError as error:
+            self._refuse(error)
+            return None
+        if mappings == self.passes.mappings:
+            self._broken = ""
+            return None
+        return replace(self.passes, mappings=mappings)
+
+    def _refuse(self, error: MappingError) -> None:
+        if str(error) != self._broken:
+            self.log.error("mapping files refused, the old set stays", error=str(error))
+        self._broken = str(error)
+
+    def _adopt(self, passes: Passes) -> None:
+        self._broken = ""
+        self.passes = passes
+        self.schedules.update(passes.mappings.values(), self.last, self.clock.now())
+        self.log.info("mappings changed", mappings=sorted(passes.mappings))
+
+    def _look(self, passes: Passes, names: frozenset[str]) -> None:
+        started = self.clock.now()
+        with passes.look(names, whole=False) as look:
+            held = passes.admit(look, replace_holds=False)
+        self._tell(look, held, self.clock.now() - started)
+        self.health.works(PASS)
+        self.health.passed(self.clock.now())
+
+    def _tell(self, look: Look, held: Iterable[Held], seconds: float) -> None:
+        plan = look.plan
+        for message in plan.failures.values():
+            self.log.error("mapping failed", error=message)
+        for each in held:
+            self.log.warning(
+                "held until approved",
+                mapping=each.hold.mapping,
+                reason=each.hold.reason,
+                message=each.hold.message,
+            )
+        self.log.info(
+            "pass",
+            mappings=sorted(look.captured.complete),
+            create=plan.summary.create,
+            update=plan.summary.update,
+            invalid=plan.summary.invalid,
+            seconds=round(seconds, 3),
+        )
+
+    def _pause(self, seconds: float) -> None:
+        until = self.clock.now() + seconds
+        while not self._ending() and self.clock.now() < until:
+            self.clock.sleep(min(LONGEST_WAIT, until - self.clock.now()))
+
+    def _deliver(self) -> None:
+        while not self._ending():
+            try:
+                wait = self.push.step()
+                self._note_success()
+                self._rest_if_refused()
+            except RetryLater as error:
+                self.log.error("delivery interrupted", error=str(error))
+                self.health.failed(STATE, str(error))
+                self._pause(FIRST_RETRY)
+                continue
+            self.health.works(STATE)
+            self.push.rest(LONGEST_WAIT if wait is None else wait)
+
+    def _note_success(self) -> None:
+        useful = self.push.outcomes[Kind.ACCEPTED] + self.push.outcomes[Kind.REJECTED]
+        if useful != self._useful:
+            self._useful = useful
+            self.health.works(DELIVERY)
+
+    def _rest_if_refused(self) -> None:
+        if self.push.stopped is not None:
+            self.log.error("delivery stopped", error=stopped_because(self.push.stopped))
+            self.health.failed(DELIVERY, stopped_because(self.push.stopped))
+            self.push.finish(GRACE)
+            self._pause(PROBE_AFTER)
+            self.push.stopped = None
+        elif self.push.exhausted and not self.push.flights:
+            self.log.error("Meisa does not take requests, delivery rests", seconds=REST)
+            self.health.failed(DELIVERY, "Meisa does not take requests.")
+            self._pause(REST)
+            # One success ends the series, one more failure means another rest.
+            self.push.failed_in_a_row = MOST_FAILURES - 1
+
+    def _finish(self) -> None:
+        try:
+            self.push.finish(GRACE)
+        except MeisaCdcError as error:
+            self.log.error("requests under way stay in doubt", error=str(error))

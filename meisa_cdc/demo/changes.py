@@ -1,0 +1,144 @@
+"""A morning in the demo's application: the changes that the second run of the tour finds."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+
+from meisa_cdc.core.errors import Stop
+from meisa_cdc.demo import history
+from meisa_cdc.demo.tables import POSTS, SUBSCRIPTIONS, USERS
+
+NOW = history.TODAY + timedelta(hours=9, minutes=12)
+#: New posts of one user, and the count that they take them past.
+NEW_POSTS = 5
+MILESTONE = 10
+NEWCOMER: dict[str, Any] = {
+    "email": "renee.okafor@example.org",
+    "first_name": "Renée",
+    "last_name": "Okafor",
+    "country": "NG",
+    "job_title": "Founder",
+    "language": "en",
+    "referral_source": "friend",
+    "created_at": NOW,
+    "onboarding_completed": False,
+    "password_hash": "scrypt$" + "0" * 48,
+}
+
+
+def apply(connection: Connection, *, spared: Sequence[int]) -> list[str]:
+    """Change the database; return one sentence for each change, each about another user.
+
+    `spared` are users who are left alone. Raises Stop where it was changed already.
+    """
+    came = select(USERS.c.id).where(USERS.c.email == NEWCOMER["email"])
+    if connection.execute(came).first() is not None:
+        raise Stop(
+            "The changes are in this database already.", hint="Build the database anew first."
+        )
+    morning = _Morning(connection, spared)
+    return [
+        morning.upgrade(),
+        morning.churn(),
+        morning.milestone(),
+        morning.signup(),
+        morning.new_name(),
+        morning.new_address(),
+    ]
+
+
+class _Morning:
+    """What happens to whom; nobody is picked twice."""
+
+    def __init__(self, connection: Connection, spared: Sequence[int]) -> None:
+        self._connection = connection
+        self._picked = list(spared)
+
+    def upgrade(self) -> str:
+        user = self._someone(_subscribes_to(history.STANDARD))
+        cycle = self._end_subscription(user)
+        self._connection.execute(
+            insert(SUBSCRIPTIONS).values(
+                user_id=user.id,
+                plan_id=history.PRO["id"],
+                status="active",
+                billing_cycle=cycle,
+                mrr_cents=history.monthly_revenue(history.PRO, cycle),
+                started_at=NOW,
+            )
+        )
+        return f"{_name(user)} went from standard to pro."
+
+    def churn(self) -> str:
+        user = self._someone(_subscribes_to(history.PRO))
+        self._end_subscription(user)
+        return f"{_name(user)} cancelled the pro plan."
+
+    def milestone(self) -> str:
+        made = (
+            select(POSTS.c.user_id)
+            .where(POSTS.c.kind == "post")
+            .group_by(POSTS.c.user_id)
+            .having(func.count().between(MILESTONE - NEW_POSTS, MILESTONE - 1))
+        )
+        user = self._someone(USERS.c.id.in_(made))
+        self._connection.execute(
+            insert(POSTS),
+            [
+                {"user_id": user.id, "kind": "post", "created_at": NOW - timedelta(minutes=each)}
+                for each in range(NEW_POSTS)
+            ],
+        )
+        return f"{_name(user)} wrote {NEW_POSTS} posts, number {MILESTONE} among them."
+
+    def signup(self) -> str:
+        self._connection.execute(insert(USERS).values(NEWCOMER))
+        return f"{NEWCOMER['first_name']} {NEWCOMER['last_name']} signed up."
+
+    def new_name(self) -> str:
+        user = self._someone(USERS.c.last_name.is_not(None), USERS.c.country == "ES")
+        self._update(user, last_name=f"{user.last_name} Blanco")
+        return f"{_name(user)} corrected the last name: it is {user.last_name} Blanco."
+
+    def new_address(self) -> str:
+        user = self._someone(USERS.c.email == func.lower(USERS.c.email))
+        local = user.email.partition("@")[0]
+        address = f"{local}.work@example.org"
+        self._update(user, email=address)
+        return f"{_name(user)} changed the address from {user.email} to {address}."
+
+    def _someone(self, *conditions: ColumnElement[bool]) -> Row[Any]:
+        found = self._connection.execute(
+            select(USERS)
+            .where(USERS.c.id.not_in(self._picked), *conditions)
+            .order_by(USERS.c.id)
+            .limit(1)
+        ).one()
+        self._picked.append(found.id)
+        return found
+
+    def _update(self, user: Row[Any], **values: object) -> None:
+        self._connection.execute(update(USERS).where(USERS.c.id == user.id).values(values))
+
+    def _end_subscription(self, user: Row[Any]) -> str:
+        """Cancel the running subscription; return its billing cycle."""
+        ended = (
+            update(SUBSCRIPTIONS)
+            .where(SUBSCRIPTIONS.c.user_id == user.id, SUBSCRIPTIONS.c.status == "active")
+            .values(status="canceled", canceled_at=NOW)
+            .returning(SUBSCRIPTIONS.c.billing_cycle)
+        )
+        return str(self._connection.execute(ended).scalar_one())
+
+
+def _subscribes_to(plan: history.Row) -> ColumnElement[bool]:
+    running = select(SUBSCRIPTIONS.c.user_id).where(
+        SUBSCRIPTIONS.c.status == "active", SUBSCRIPTIONS.c.plan_id == plan["id"]
+    )
+    return USERS.c.id.in_(running)
+
+
+def _name(user: Row[Any]) -> str:
+    return " ".join(part for part in (user.first_name, user.last_name) if part)

@@ -1,0 +1,420 @@
+"""What the use cases ask of the world: Protocols, and the values that cross them."""
+
+from collections.abc import Callable, Iterator, Mapping as Dict, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.contact import Claim, Contact, Staged
+from meisa_cdc.core.delivery import Answer, Outcome, Request
+from meisa_cdc.core.mapping import Column, Mapping
+
+
+class Clock(Protocol):
+    """The one source of time."""
+
+    def now(self) -> float:
+        """Return the time in epoch seconds (UTC)."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return after that many seconds, or sooner when the process is asked to end."""
+
+
+class Snapshot(Protocol):
+    """One consistent, read-only view of the app database."""
+
+    def columns(self, mapping: Mapping) -> Sequence[Column]:
+        """Return what the mapping yields, without reading rows.
+
+        Raises MappingFailed where the database refuses the query, MappingError where we do.
+        """
+
+    def read(
+        self, mapping: Mapping, keys: Sequence[str] | None = None
+    ) -> Iterator[Sequence[Sequence[object]]]:
+        """Yield batches of rows in the order of `columns`; with `keys`, of these contacts alone.
+
+        Raises MappingFailed where this mapping cannot be read (the snapshot stays usable),
+        SourceUnavailable where the connection is lost.
+        """
+
+
+class Source(Protocol):
+    """The app database."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open one snapshot; what was read counts only once the block has ended without error.
+
+        Raises SourceUnavailable where it cannot be opened, lost or not ended properly.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the state knows of one contact in one mapping."""
+
+    #: The contact's row in our state.
+    ref: int
+    #: Whether identity had a row for it when it was last read.
+    present: bool
+    #: Fingerprint of the observation that was settled last; None where there is none.
+    fingerprint: bytes | None
+    #: Whether that observation was a row, not the lack of one.
+    row: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A contact as it is to be stored, with the observations that led to it."""
+
+    #: None: leave the contact as it is (and do not create it).
+    contact: Contact | None
+    #: Mapping name -> (fingerprint, was it a row); None as value: forget the observation.
+    observed: Dict[str, tuple[bytes, bool] | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingRecord:
+    """What the state remembers of one mapping."""
+
+    name: str
+    #: Digest of the file when it was last read without being held.
+    digest: str
+    columns: tuple[Column, ...]
+    #: Epoch seconds of the last complete read that was not held; None: never.
+    read_at: float | None
+    #: Present contacts for which it had a row.
+    covered: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many contacts are in which condition."""
+
+    #: Every contact on record.
+    contacts: int = 0
+    #: Those that identity had a row for when it was last read.
+    present: int = 0
+    removed: int = 0
+    invalid: int = 0
+    quarantined: int = 0
+    #: Deliverable contacts by rank.
+    backlog: Dict[int, int] = field(default_factory=dict)
+    #: Contacts with fields in doubt.
+    in_doubt: int = 0
+    #: Epoch seconds of the oldest deliverable difference.
+    oldest: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRecord:
+    """A hold that waits for a person."""
+
+    digest: str
+    mapping: str
+    reason: str
+    message: str
+    contacts: int
+    #: Digest of the mapping's file; an edit voids the hold.
+    file: str
+    recorded_at: float
+    approved_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One request on record: the permission to send it, and the intent that was stored."""
+
+    id: int
+    request: Request | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRecord:
+    """One finished or open request, for history."""
+
+    id: int
+    kind: str
+    external_id: str
+    started_at: float
+    done_at: float | None
+    code: str
+    message: str
+    fields: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One execution on record."""
+
+    id: int
+    command: str
+    started_at: float
+    ended_at: float | None
+    exit_code: int | None
+    #: The command's JSON result.
+    result: Dict[str, Any]
+
+
+class Budget(Protocol):
+    """The persisted use of the request windows, shared by every process."""
+
+    def usage(self, most: int) -> Usage:
+        """Return what was started and answered, at most that many newest entries."""
+
+    def grant(
+        self,
+        kind: str,
+        *,
+        now: float,
+        deadline: float,
+        paces: Sequence[float],
+        external_id: str = "",
+        intend: Callable[[Contact], tuple[Contact, Request] | None] | None = None,
+        admit: Callable[[Usage], Sequence[float] | None] | None = None,
+        most: int = 0,
+    ) -> Grant | None:
+        """Store in one transaction that a request starts: its row, the paces, the intent.
+
+        `admit` gets the use as it is inside the transaction, its `most` newest entries, and
+        returns the paces to store in place of `paces`; None: there is no room after all, since
+        another process started a request meanwhile, and nothing is stored.
+        `intend` gets the contact as it is now and returns it with its fields in doubt, beside
+        the request to send; None: there is nothing left to send, and nothing is stored.
+        """
+
+    def complete(
+        self,
+        grant: Grant,
+        *,
+        now: float,
+        outcome: Outcome,
+        settle: Callable[[Contact], Contact] | None = None,
+        not_before: float = 0.0,
+        paused_until: float = 0.0,
+    ) -> None:
+        """Store in one transaction what came of a request, and what it does to its contact."""
+
+
+class Contacts(Protocol):
+    """The stored contacts: ledger, backlog, quarantine, and what was observed of them."""
+
+    def observed(self, mapping: str, keys: Sequence[str]) -> dict[str, Seen]:
+        """Return what is on record for these keys; unknown keys are left out."""
+
+    def unseen(
+        self, mapping: str, seen: bytearray, missing: bytes
+    ) -> Iterator[Sequence[tuple[str, bool]]]:
+        """Yield batches of (key, had a row) of present contacts that a complete read lacked.
+
+        `seen` has the bit `ref` set for each contact that was read. Left out: contacts whose
+        stored fingerprint is `missing` already.
+        """
+
+    def load(self, keys: Sequence[str]) -> dict[str, Contact]:
+        """Return the contacts with these keys; unknown keys are left out."""
+
+    def find(self, text: str) -> Contact | None:
+        """Return the contact with this external_id, or with this e-mail in any case."""
+
+    def claims(self, email_keys: Sequence[str]) -> list[Claim]:
+        """Return every contact that holds or observes one of these case-folded addresses."""
+
+    def pending(self) -> Iterator[Sequence[str]]:
+        """Yield batches of keys, in order, of contacts with anything pending or quarantined."""
+
+    def due(self, now: float, most: int) -> Sequence[str]:
+        """Return the keys of contacts whose fields that ride along are due, the longest first."""
+
+    def keys(self) -> Iterator[Sequence[str]]:
+        """Yield batches of the keys of all contacts, in order."""
+
+    def settle(
+        self,
+        keys: Sequence[str],
+        decide: Callable[[str, Contact | None], Settled],
+        *,
+        now: float,
+    ) -> None:
+        """Load these contacts, decide each anew and store all of it in one transaction."""
+
+    def next_deliveries(self, now: float, most: int, busy: Sequence[str] = ()) -> Sequence[str]:
+        """Return the keys of the next contacts to deliver, the most urgent and oldest first."""
+
+    def next_attempt(self) -> float | None:
+        """Return the earliest epoch second at which a deferred contact may be tried again."""
+
+    def counts(self) -> Counts:
+        """Return how many contacts are in which condition."""
+
+    def quarantined(self) -> Iterator[Sequence[Contact]]:
+        """Yield batches of quarantined contacts in order of their keys."""
+
+    def release(self, keys: Sequence[str] | None = None) -> int:
+        """Put quarantined contacts (None: all) back into the backlog; return how many."""
+
+
+class Records(Protocol):
+    """What happened, and what the state is about."""
+
+    def mappings(self) -> dict[str, MappingRecord]:
+        """Return what is remembered of each mapping, by name."""
+
+    def record_read(self, mapping: str, digest: str, columns: Sequence[Column], now: float) -> None:
+        """Remember a complete read that was not held."""
+
+    def first_load_done(self) -> bool:
+        """Tell whether a first identity pass was stored."""
+
+    def record_first_load(self, now: float) -> None:
+        """Remember that the first identity pass was stored."""
+
+    def holds(self) -> list[HoldRecord]:
+        """Return the holds that wait for a person or were just approved."""
+
+    def record_hold(self, hold: HoldRecord, changes: Iterator[tuple[str, bytes]]) -> None:
+        """Remember a hold in place of the mapping's earlier one, with a fingerprint a contact."""
+
+    def drop_holds(self, mappings: Sequence[str]) -> None:
+        """Forget the holds of these mappings."""
+
+    def approve(self, digest: str, now: float) -> HoldRecord | None:
+        """Mark the hold with this digest as approved; None where there is none."""
+
+    def approved_changes(self, digest: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the recorded change fingerprints of these contacts in an approved hold."""
+
+    def start_run(self, command: str, now: float) -> int:
+        """Record that a run started; return its id."""
+
+    def end_run(self, run: int, now: float, exit_code: int, result: Dict[str, Any]) -> None:
+        """Record how a run ended."""
+
+    def runs(self, most: int) -> Sequence[RunRecord]:
+        """Return the newest runs, newest first."""
+
+    def deliveries(
+        self, *, external_id: str = "", since: float = 0.0, most: int | None = None
+    ) -> Iterator[DeliveryRecord]:
+        """Yield requests, newest first."""
+
+    def prune(self, before: float) -> None:
+        """Forget requests and runs that ended before this epoch second."""
+
+    def note(self, name: str) -> Any:
+        """Return a remembered JSON value; None where there is none."""
+
+    def set_note(self, name: str, value: Any) -> None:
+        """Remember a JSON value under a name."""
+
+    def belongs_to(self) -> Dict[str, str] | None:
+        """Return the Meisa that this state was filled from: product, environment."""
+
+    def set_belongs_to(self, product: str, environment: str) -> None:
+        """Remember which Meisa this state is filled from."""
+
+
+class State(Budget, Contacts, Records, Protocol):
+    """Our own state. Every method is one short transaction, safe to call from any thread.
+
+    Writes raise LeaseLost where another process has taken over, StateUnavailable where the
+    storage refuses.
+    """
+
+
+class Spool(Protocol):
+    """A pass's observations that have to be looked at; private, temporary, of any size."""
+
+    def put(self, mapping: str, entries: Sequence[tuple[str, Staged, str]]) -> None:
+        """Add (key, observation, email_key or '') entries of one mapping.
+
+        A key that is there already becomes a duplicate that names both rows.
+        """
+
+    def touch(self, keys: Sequence[str]) -> None:
+        """Make sure these keys are looked at, whether or not anything was observed."""
+
+    def drop(self, mapping: str) -> None:
+        """Forget everything of one mapping: its read failed."""
+
+    def having(self, mapping: str, keys: Sequence[str]) -> set[str]:
+        """Return those of the keys for which the mapping has a row here."""
+
+    def new_keys(self, mapping: str) -> Iterator[Sequence[str]]:
+        """Yield batches of keys of the mapping's rows whose contact had no row before."""
+
+    def claims(self, mapping: str, email_keys: Sequence[str]) -> list[Claim]:
+        """Return the contacts observed with these addresses in this pass (`holds` is False)."""
+
+    def emails(self, mapping: str) -> Iterator[Sequence[str]]:
+        """Yield batches of the distinct case-folded addresses seen in this pass."""
+
+    def contacts(self, size: int = 500) -> Iterator[Sequence[tuple[str, dict[str, Staged]]]]:
+        """Yield batches of (key, observation by mapping) in code point order of the keys."""
+
+    def close(self) -> None:
+        """Delete everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """What Meisa says about the key."""
+
+    product: str
+    product_name: str
+    environment: str
+    scopes: Sequence[str]
+    per_minute: int | None
+    per_hour: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionList:
+    """The list of addresses that must not be e-mailed, whole and checked."""
+
+    #: Epoch seconds, as the list says of itself.
+    as_of: float
+    #: Lower-cased, distinct addresses.
+    emails: frozenset[str]
+    #: Entries that were no addresses.
+    malformed: int = 0
+
+
+class Meisa(Protocol):
+    """The remote side."""
+
+    def ping(self) -> Ping:
+        """Ask about the key. Raises MeisaUnavailable, or Stop where the key is refused."""
+
+    def upsert(self, body: Dict[str, Any]) -> Answer:
+        """Create or update one contact. Never raises for what the network or the server does."""
+
+    def unsubscribed_emails(self) -> SuppressionList:
+        """Return the list. Raises SuppressionFailed where it is not whole."""
+
+
+class SuppressionTable(Protocol):
+    """The app's table of suppressed addresses."""
+
+    def replace(
+        self, pulled: SuppressionList, *, now: float, max_release: float, approve: str = ""
+    ) -> "SuppressionResult":
+        """Make the table equal the list in one transaction, held releases aside.
+
+        Raises SuppressionFailed; the table then keeps its contents.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionResult:
+    """What a pull did to the table."""
+
+    count: int
+    added: int
+    released: int
+    #: Releases held back until someone approves `digest`.
+    held: int
+    digest: str
+    as_of: float
+    malformed: int = 0

@@ -1,0 +1,1 @@
+"""Meisa's public endpoints, one module an area; `table` lists them all."""

@@ -1,0 +1,124 @@
+"""MySQL and MariaDB: how mappings are read; rows are streamed."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL
+
+from meisa_cdc.core.errors import MappingFailed
+from meisa_cdc.core.mapping import Column
+from meisa_cdc.source.mysql_transaction import Transaction, code_of, said
+from meisa_cdc.source.mysql_types import family
+from meisa_cdc.source.session import BATCH, Rows
+from meisa_cdc.source.statements import Approved, around, check_literal
+
+#: The server's own limit, as a multiple of the mapping's: it counts the time that we need, too.
+SLACK = 60
+TIMED_OUT = frozenset({1317, 1969, 3024})
+LOCKED = frozenset({1205, 1213})
+NO_RIGHT = frozenset({1044, 1142, 1143, 1370})
+
+
+class MysqlSession:
+    """Reads mappings in one transaction, one after the other."""
+
+    def __init__(self, url: URL) -> None:
+        # First: it refuses where there is no driver to import from.
+        self._transaction = Transaction(url)
+        from pymysql.cursors import SSCursor
+
+        self._connection = self._transaction.connection
+        self._streaming = SSCursor
+        # Never runs anything: it knows how values are written on this connection.
+        self._writer = self._connection.cursor()
+
+    @contextmanager
+    def statement(self, mapping: str, timeout: float) -> Iterator[None]:
+        """Enclose what is done for one mapping; an error in it does not end the transaction."""
+        self._transaction.timeout = timeout
+        try:
+            self._transaction.execute(self._limit(timeout))
+            yield
+        except self._transaction.errors as error:
+            raise self._translated(error, mapping) from None
+
+    def _limit(self, timeout: float) -> str:
+        if self._transaction.maria:
+            return f"set session max_statement_time = {timeout * SLACK:.3f}"
+        return f"set session max_execution_time = {max(1, round(timeout * SLACK * 1000))}"
+
+    def _translated(self, error: Exception, mapping: str) -> Exception:
+        lost = self._transaction.lost(error)
+        if lost is not None:
+            return lost
+        code = code_of(error)
+        if code in TIMED_OUT:
+            return MappingFailed(
+                f"the query took longer than {self._transaction.timeout:g} s",
+                mapping=mapping,
+                hint="Make it faster, or raise timeout in its config.",
+            )
+        hint = "It is read again next time." if code in LOCKED else ""
+        if code in NO_RIGHT:
+            hint = "Grant select on it to the user of app_database.url."
+        return MappingFailed(said(error), mapping=mapping, hint=hint)
+
+    def check(self, approved: Approved) -> None:
+        """Inspect the text with the values in it, as it will run."""
+        check_literal(approved, self._literal, None)
+
+    def _literal(self, value: object) -> str:
+        return str(self._writer.mogrify("%s", (value,)))
+
+    def _text(self, approved: Approved, keys: Sequence[str] | None = None) -> str:
+        return approved.written(self._literal, keys).text
+
+    def describe(self, approved: Approved) -> list[Column]:
+        """Return the columns; the server sees that no row is wanted and reads none."""
+        with self._transaction.limit(), self._connection.cursor() as cursor:
+            cursor.execute(around(self._text(approved), "limit 0"))
+            return [Column(name=each[0], type=family(each[1])) for each in cursor.description]
+
+    def rows(self, approved: Approved, keys: Sequence[str] | None) -> Rows:
+        """Yield batches of rows."""
+        if keys is not None:
+            check_literal(approved, self._literal, keys[:1])
+        cursor = self._connection.cursor(self._streaming)
+        try:
+            with self._transaction.limit():
+                cursor.execute(self._text(approved, keys))
+            while batch := self._fetched(cursor):
+                yield batch
+        finally:
+            self._close(cursor)
+
+    def _fetched(self, cursor: Any) -> list[tuple[Any, ...]]:
+        with self._transaction.limit():
+            return list(cursor.fetchmany(BATCH))
+
+    def _close(self, cursor: Any) -> None:
+        """Read what is left, or the connection could not be used again."""
+        result = cursor._result  # noqa: SLF001 - it would read on from a connection that is gone
+        if result is not None and not self._connection.open:
+            result.unbuffered_active = False
+        cursor.close()
+
+    def explain(self, approved: Approved) -> str:
+        """Return how each table is read."""
+        with self._transaction.limit(), self._connection.cursor() as cursor:
+            cursor.execute(f"explain {self._text(approved)}")
+            names = [each[0] for each in cursor.description]
+            steps = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return "; ".join(
+            f"{step['table']}: {step['type']}, key {step['key']}, {step['rows']} rows"
+            for step in steps
+        )
+
+    def finish(self) -> None:
+        """End the transaction."""
+        self._transaction.finish()
+
+    def close(self) -> None:
+        """Throw the connection away."""
+        self._transaction.close()

@@ -1,0 +1,179 @@
+"""Postgres: how mappings are read, by a cursor and behind a savepoint each."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL
+
+from meisa_cdc.core.errors import MappingError, MappingFailed
+from meisa_cdc.core.mapping import Column
+from meisa_cdc.source.forbidden import HARMLESS
+from meisa_cdc.source.postgres_transaction import APPLICATION, SET_LOCAL, Transaction, first_line
+from meisa_cdc.source.postgres_types import TypesOfResults
+from meisa_cdc.source.session import BATCH, Rows
+from meisa_cdc.source.statements import Approved, Statement, check
+
+CURSOR = "meisa_mapping"
+#: Seconds to wait for a lock that a schema change holds.
+LOCK_TIMEOUT = 10.0
+VOLATILE = """
+select distinct p.proname::text from pg_catalog.pg_proc p
+where p.proname = any($1) and p.provolatile = 'v'
+"""
+#: What the server says of keys that the type of the key's column cannot hold.
+UNCASTABLE = (
+    errors.InvalidTextRepresentation,
+    errors.NumericValueOutOfRange,
+    errors.UndefinedFunction,
+)
+
+
+class PostgresSession:
+    """Reads mappings in one transaction, each behind a savepoint of its own."""
+
+    def __init__(self, url: URL) -> None:
+        self._transaction = Transaction(url)
+        self._connection = self._transaction.connection
+        self._types = TypesOfResults(self._connection)
+
+    @contextmanager
+    def statement(self, mapping: str, timeout: float) -> Iterator[None]:
+        """Enclose what is done for one mapping in a savepoint with its limits."""
+        self._transaction.timeout = timeout
+        try:
+            self._transaction.execute("savepoint meisa_mapping")
+            self._transaction.execute(SET_LOCAL, self._limits(mapping))
+            try:
+                yield
+            except BaseException:
+                self._roll_back()
+                raise
+            self._transaction.execute("release savepoint meisa_mapping")
+        except psycopg.Error as error:
+            raise self._translated(error, mapping) from None
+
+    def _limits(self, mapping: str) -> list[list[str]]:
+        timeout = self._transaction.timeout
+        limits = {
+            "application_name": f"{APPLICATION} {mapping}"[:63],
+            "statement_timeout": _milliseconds(timeout),
+            "lock_timeout": _milliseconds(min(timeout / 2, LOCK_TIMEOUT)),
+        }
+        return [list(limits), list(limits.values())]
+
+    def _roll_back(self) -> None:
+        usable = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+        if self._connection.info.transaction_status in usable:
+            self._transaction.execute("rollback to savepoint meisa_mapping")
+            self._transaction.execute("release savepoint meisa_mapping")
+
+    def _translated(self, error: psycopg.Error, mapping: str) -> Exception:
+        lost = self._transaction.lost(error)
+        if lost is not None:
+            return lost
+        if isinstance(error, errors.QueryCanceled):
+            return MappingFailed(
+                f"the query took longer than {self._transaction.timeout:g} s",
+                mapping=mapping,
+                hint="Make it faster, or raise timeout in its config.",
+            )
+        if isinstance(error, errors.LockNotAvailable):
+            return MappingFailed(
+                "a table is locked", mapping=mapping, hint="It is read again next time."
+            )
+        return MappingFailed(first_line(error), mapping=mapping, hint=_hint(error))
+
+    def check(self, approved: Approved) -> None:
+        """Refuse functions that may change something, by what the catalogue says of them."""
+        suspects = set(approved.functions) - HARMLESS
+        for (name,) in sorted(self._transaction.execute(VOLATILE, [sorted(suspects)])):
+            raise MappingError(
+                f"the function {name} is volatile: it may change something",
+                mapping=approved.mapping.name,
+                line=approved.functions[name],
+                hint="Declare it stable or immutable if it only reads.",
+            )
+
+    def describe(self, approved: Approved) -> list[Column]:
+        """Return the columns: to declare a cursor plans the query and reads nothing."""
+        cursor = self._opened(approved.statement())
+        described = cursor.description or []
+        cursor.close()
+        families = self._types.families([column.type_code for column in described])
+        return [
+            Column(name=self._types.name_of(column), type=family)
+            for column, family in zip(described, families, strict=True)
+        ]
+
+    def rows(self, approved: Approved, keys: Sequence[str] | None) -> Rows:
+        """Yield batches of rows; keys that the key's type cannot hold are compared as text."""
+        cursor = self._cursor_for(approved, keys)
+        try:
+            while batch := self._fetched(cursor):
+                yield batch
+        finally:
+            cursor.close()
+
+    def _cursor_for(
+        self, approved: Approved, keys: Sequence[str] | None
+    ) -> "psycopg.RawServerCursor[Any]":
+        if keys is None:
+            return self._opened(approved.statement())
+        self._transaction.execute("savepoint meisa_keys")
+        try:
+            cursor = self._opened(approved.statement(keys))
+        except UNCASTABLE:
+            self._transaction.execute("rollback to savepoint meisa_keys")
+            check(approved, keys[:1], outside=True)
+            return self._opened(approved.statement(keys, outside=True))
+        return cursor
+
+    def _opened(self, statement: Statement) -> "psycopg.RawServerCursor[Any]":
+        cursor = self._declared(statement)
+        if self._types.learn([column.type_code for column in cursor.description or []]):
+            # A cursor reads with the loaders that were there when it was made.
+            cursor.close()
+            cursor = self._declared(statement)
+        return cursor
+
+    def _declared(self, statement: Statement) -> "psycopg.RawServerCursor[Any]":
+        cursor = psycopg.RawServerCursor(self._connection, CURSOR, scrollable=False)
+        try:
+            with self._transaction.limit():
+                cursor.execute(statement.text.encode(), statement.values)
+        except psycopg.Error:
+            cursor.close()
+            raise
+        return cursor
+
+    def _fetched(self, cursor: "psycopg.RawServerCursor[Any]") -> list[tuple[Any, ...]]:
+        with self._transaction.limit():
+            return cursor.fetchmany(BATCH)
+
+    def explain(self, approved: Approved) -> str:
+        """Return the top of the plan, with Postgres's own estimates."""
+        whole = approved.statement()
+        return str(self._transaction.execute(f"explain {whole.text}", whole.values)[0][0]).strip()
+
+    def finish(self) -> None:
+        """End the transaction."""
+        self._transaction.finish()
+
+    def close(self) -> None:
+        """Throw the connection away."""
+        self._transaction.close()
+
+
+def _milliseconds(seconds: float) -> str:
+    # Zero would mean no limit at all.
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def _hint(error: psycopg.Error) -> str:
+    if isinstance(error, errors.InsufficientPrivilege):
+        return "Grant select on it to the role of app_database.url."
+    return error.diag.message_hint or ""

@@ -1,0 +1,217 @@
+"""The app database as the use cases see it: one consistent, read-only view a pass."""
+
+from collections.abc import Collection, Iterator, Mapping as Dict, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meisa_cdc.core.contact import KEY_COLUMN
+from meisa_cdc.core.errors import InvalidValue, MappingError, MeisaCdcError
+from meisa_cdc.core.mapping import Column, Mapping
+from meisa_cdc.core.values import canonical_key
+from meisa_cdc.source.dialects import MYSQL, POSTGRESQL
+from meisa_cdc.source.engines import app_url, dialect_of, place_of
+from meisa_cdc.source.session import Rows, Session
+from meisa_cdc.source.statements import SAMPLE_KEYS, Approved, approve
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from meisa_cdc.source.catalogue import Table
+
+#: Seconds that a query of a mapping may take, where nothing else is said.
+STATEMENT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """The statements of a mapping, for people to read."""
+
+    #: The whole read.
+    full: str
+    #: The read for some keys.
+    restricted: str
+    #: Values bound in a full read, in order.
+    values: tuple[object, ...]
+
+
+class AppDatabase:
+    """A Postgres, MySQL, MariaDB or SQLite database that is only ever read.
+
+    `statement_timeout`: seconds that the database may take to answer a mapping's query, and
+    again for every batch of rows; a mapping's own `timeout` goes first. `variables`: what
+    `var()` knows. Raises SettingsError or SourceRefused for a URL that cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: "str | URL",
+        *,
+        statement_timeout: float = STATEMENT_TIMEOUT,
+        variables: Dict[str, object] | None = None,
+    ) -> None:
+        self.url = app_url(url)
+        self.dialect = dialect_of(self.url)
+        self._timeout = statement_timeout
+        self._variables = dict(variables or {})
+        self._approved: dict[str, Approved] = {}
+
+    def __repr__(self) -> str:
+        return f"AppDatabase({place_of(self.url)})"
+
+    @contextmanager
+    def snapshot(self) -> Iterator["DatabaseSnapshot"]:
+        """Open one snapshot; what was read counts only once the block has ended without error.
+
+        Raises SourceUnavailable where it cannot be opened, was lost or not ended properly.
+        """
+        session = _open_session(self.url)
+        view = DatabaseSnapshot(session, self)
+        try:
+            yield view
+            view.end()
+            session.finish()
+        finally:
+            session.close()
+            # Of a reading that is still open, nobody wants to know how it ends any more.
+            with suppress(MeisaCdcError):
+                view.end()
+
+    def approved(self, mapping: Mapping) -> Approved:
+        """Return a mapping's query, rendered and inspected once. Raises MappingError."""
+        found = self._approved.get(mapping.name)
+        if found is None or found.mapping != mapping:
+            found = approve(mapping, variables=self._variables, dialect=self.dialect)
+            self._approved[mapping.name] = found
+        return found
+
+    def compiled(self, mapping: Mapping) -> Compiled:
+        """Return the statements of a mapping, without asking the database."""
+        approved = self.approved(mapping)
+        whole = approved.statement()
+        return Compiled(
+            full=whole.text.strip(),
+            restricted=approved.statement(SAMPLE_KEYS).text.strip(),
+            values=tuple(whole.values),
+        )
+
+    def read_only_proof(self, *, ours: Collection[str] = ()) -> list[str]:
+        """Return a line for everything that our role could change; empty: it can only read.
+
+        `ours` are names of tables that it may write to. Raises SourceUnavailable.
+        """
+        from meisa_cdc.source.catalogue import write_rights
+
+        return write_rights(self.url, ours=ours)
+
+    def tables(self) -> "list[Table]":
+        """Return the tables that are seen without naming a schema. Raises SourceUnavailable."""
+        from meisa_cdc.source.catalogue import tables
+
+        return tables(self.url)
+
+    def timeout_of(self, mapping: Mapping) -> float:
+        """Return the seconds that the mapping's query may take."""
+        return self._timeout if mapping.timeout is None else mapping.timeout
+
+
+class DatabaseSnapshot:
+    """One consistent view; reads one mapping at a time, for one thread at a time."""
+
+    def __init__(self, session: Session, database: AppDatabase) -> None:
+        self._session = session
+        self._database = database
+        self._checked: set[tuple[str, str]] = set()
+        self._open: Rows | None = None
+
+    def columns(self, mapping: Mapping) -> list[Column]:
+        """Return what the mapping yields, without reading rows.
+
+        Raises MappingFailed where the database refuses the query, MappingError where we do.
+        """
+        self.end()
+        return self._columns(self._approved(mapping))
+
+    def read(self, mapping: Mapping, keys: Sequence[str] | None = None) -> Rows:
+        """Yield batches of rows in the order of `columns`; with `keys`, of these contacts alone.
+
+        A reading that was not finished ends when something else is asked of the snapshot.
+        Raises MappingFailed, MappingError, SourceUnavailable.
+        """
+        self.end()
+        approved = self._approved(mapping)
+        self._open = self._whole(approved) if keys is None else self._some(approved, keys)
+        return self._open
+
+    def explain(self, mapping: Mapping) -> str:
+        """Return the database's plan for a full read in one line; raises as `columns` does."""
+        self.end()
+        approved = self._approved(mapping)
+        with self._statement(mapping):
+            return self._session.explain(approved)
+
+    def end(self) -> None:
+        """End a reading that was not finished."""
+        rows, self._open = self._open, None
+        if rows is not None:
+            rows.close()
+
+    def _statement(self, mapping: Mapping) -> AbstractContextManager[None]:
+        return self._session.statement(mapping.name, self._database.timeout_of(mapping))
+
+    def _approved(self, mapping: Mapping) -> Approved:
+        approved = self._database.approved(mapping)
+        if (mapping.name, mapping.digest) not in self._checked:
+            with self._statement(mapping):
+                self._session.check(approved)
+            self._checked.add((mapping.name, mapping.digest))
+        return approved
+
+    def _columns(self, approved: Approved) -> list[Column]:
+        with self._statement(approved.mapping):
+            return self._session.describe(approved)
+
+    def _whole(self, approved: Approved) -> Rows:
+        with self._statement(approved.mapping):
+            yield from self._session.rows(approved, None)
+
+    def _some(self, approved: Approved, keys: Sequence[str]) -> Rows:
+        names = [column.name for column in self._columns(approved)]
+        if KEY_COLUMN not in names:
+            raise MappingError(f"no column is called {KEY_COLUMN}", mapping=approved.mapping.name)
+        size = self._database.dialect.keys_per_query
+        for start in range(0, len(keys), size):
+            chunk = keys[start : start + size]
+            with self._statement(approved.mapping):
+                rows = self._session.rows(approved, chunk)
+                yield from _of_keys(rows, names.index(KEY_COLUMN), set(chunk))
+
+
+def _of_keys(rows: Rows, place: int, keys: set[str]) -> Rows:
+    """Leave out rows of other contacts: databases compare more loosely than we do."""
+    for batch in rows:
+        kept = [row for row in batch if _key(row[place]) in keys]
+        if kept:
+            yield kept
+
+
+def _key(raw: object) -> str | None:
+    try:
+        return canonical_key(raw)
+    except InvalidValue:
+        return None
+
+
+def _open_session(url: "URL") -> Session:
+    dialect = dialect_of(url)
+    if dialect is POSTGRESQL:
+        from meisa_cdc.source.postgres import PostgresSession
+
+        return PostgresSession(url)
+    if dialect is MYSQL:
+        from meisa_cdc.source.mysql import MysqlSession
+
+        return MysqlSession(url)
+    from meisa_cdc.source.sqlite import SqliteSession
+
+    return SqliteSession(url)

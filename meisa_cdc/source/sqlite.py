@@ -1,0 +1,203 @@
+"""SQLite: a file opened read-only, an authorizer that lets nothing but reading through."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from urllib.parse import quote
+
+from sqlalchemy import URL
+
+from meisa_cdc.core.errors import MappingError, MappingFailed, SettingsError, SourceUnavailable
+from meisa_cdc.core.mapping import Column
+from meisa_cdc.source.forbidden import forbidden_function
+from meisa_cdc.source.session import BATCH, Rows
+from meisa_cdc.source.statements import Approved, Statement, around
+from meisa_cdc.source.unreadable import text_or_unreadable
+from meisa_cdc.source.watchdog import Watchdog
+
+#: Seconds to wait for a writer that has the file locked.
+BUSY_TIMEOUT = 5.0
+#: Steps of SQLite's machine between two looks at the time limit.
+STEPS = 10_000
+#: Bytes of one value; also stops functions that make values out of nothing.
+LARGEST_VALUE = 64 * 1024 * 1024
+#: The tables of JSON elements are set up on first use, which looks like writing.
+WARM_UP = "select 1 from json_each('[]') union all select 1 from json_tree('[]')"
+READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
+BROKEN = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+
+
+def path_of(url: URL) -> Path:
+    """Return the file of a SQLite URL. Raises SettingsError for a database in memory."""
+    name = url.database or ""
+    if name.startswith("file:"):
+        name = name.removeprefix("file:").partition("?")[0]
+    if not name or name == ":memory:":
+        raise SettingsError(
+            "A SQLite database in memory cannot be the app database.",
+            hint="Write sqlite:///path/to/file.db.",
+        )
+    return Path(name)
+
+
+def connect(url: URL) -> sqlite3.Connection:
+    """Open the file read-only. Raises SourceUnavailable."""
+    path = path_of(url)
+    if not path.is_file():
+        raise SourceUnavailable(
+            f"There is no SQLite file {path}.", hint="Correct app_database.url."
+        )
+    connection = sqlite3.connect(
+        f"file:{quote(str(path.resolve()))}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=float(str(url.query.get("timeout", BUSY_TIMEOUT))),
+    )
+    try:
+        # The first look at the file is what tells a database from something else.
+        connection.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise unavailable(error, path) from None
+    return connection
+
+
+def unavailable(error: sqlite3.Error, path: Path) -> SourceUnavailable:
+    """Return what to tell about a file that cannot be read at all."""
+    hint = "Check the file, its folder and their rights."
+    if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+        hint = "Correct app_database.url."
+    return SourceUnavailable(f"The SQLite file {path} cannot be read: {error}.", hint=hint)
+
+
+class SqliteSession:
+    """One read transaction on a file that is open for reading alone."""
+
+    def __init__(self, url: URL) -> None:
+        self._path = path_of(url)
+        self._connection = connect(url)
+        self._expired = Event()
+        self._denied = ""
+        self._timeout = 0.0
+        self._broken: SourceUnavailable | None = None
+        # SQLite looks at the mark by itself, so there is no second step and no grace.
+        self._watchdog = Watchdog(self._expired.set, grace=0.0)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+        self._connection.text_factory = text_or_unreadable
+        self._connection.execute("begin")
+        # A transaction has its snapshot from its first read on.
+        self._connection.execute("select count(*) from sqlite_master").fetchone()
+        self._connection.execute(WARM_UP).fetchall()
+        self._connection.set_progress_handler(self._expired.is_set, STEPS)
+        self._connection.set_authorizer(self._authorize)
+
+    def _authorize(self, action: int, first: str | None, second: str | None, *_: object) -> int:
+        if action in READING:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_FUNCTION:
+            if not forbidden_function("sqlite", [second or ""]):
+                return sqlite3.SQLITE_OK
+            self._denied = f"the function {second}"
+        elif action == sqlite3.SQLITE_PRAGMA:
+            self._denied = f"PRAGMA {first}"
+        else:
+            self._denied = "anything but reading plain tables"
+        return sqlite3.SQLITE_DENY
+
+    @contextmanager
+    def statement(self, mapping: str, timeout: float) -> Iterator[None]:
+        """Enclose what is done for one mapping."""
+        self._timeout = timeout
+        self._expired.clear()
+        self._denied = ""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._translated(error, mapping) from None
+
+    def _translated(self, error: sqlite3.Error, mapping: str) -> Exception:
+        if self._denied:
+            return MappingError(f"{self._denied} is not allowed", mapping=mapping)
+        if self._expired.is_set():
+            return MappingFailed(
+                f"the query took longer than {self._timeout:g} s",
+                mapping=mapping,
+                hint="Make it faster, or raise timeout in its config.",
+            )
+        # Extended codes keep the kind in their lowest byte.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in BROKEN:
+            self._broken = unavailable(error, self._path)
+            return self._broken
+        return MappingFailed(str(error), mapping=mapping)
+
+    def check(self, approved: Approved) -> None:
+        """Do nothing: the authorizer sees what the text does not show."""
+
+    def describe(self, approved: Approved) -> list[Column]:
+        """Return the column names; SQLite has no types of results."""
+        whole = approved.statement()
+        cursor = self._executed(Statement(text=around(whole.text, "limit 0"), values=whole.values))
+        return [Column(name=name) for name in _original(cursor)]
+
+    def rows(self, approved: Approved, keys: Sequence[str] | None) -> Rows:
+        """Yield batches of rows."""
+        cursor = self._executed(approved.statement(keys))
+        try:
+            while batch := self._fetched(cursor):
+                yield batch
+        finally:
+            cursor.close()
+
+    def _executed(self, statement: Statement) -> sqlite3.Cursor:
+        with self._watchdog.limit(self._timeout):
+            return self._connection.execute(statement.text, statement.values)
+
+    def _fetched(self, cursor: sqlite3.Cursor) -> list[tuple[object, ...]]:
+        with self._watchdog.limit(self._timeout):
+            return cursor.fetchmany(BATCH)
+
+    def explain(self, approved: Approved) -> str:
+        """Return SQLite's plan."""
+        whole = approved.statement()
+        plan = self._executed(
+            Statement(text=f"explain query plan {whole.text}", values=whole.values)
+        )
+        return "; ".join(str(row[3]) for row in plan)
+
+    def finish(self) -> None:
+        """End the transaction."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            self._connection.set_authorizer(None)
+            self._connection.execute("commit")
+        except sqlite3.Error as error:
+            raise unavailable(error, self._path) from None
+
+    def close(self) -> None:
+        """Throw the connection away."""
+        self._connection.close()
+
+
+def _original(cursor: sqlite3.Cursor) -> list[str]:
+    """Return the names as the query has them: a subquery's second `id` comes out as `id:1`."""
+    names: list[str] = []
+    for name, *_ in cursor.description:
+        base, colon, count = name.rpartition(":")
+        names.append(base if colon and count.isdecimal() and base in names else name)
+    return names

@@ -1,0 +1,107 @@
+"""The statements that a mapping comes to: whole, and for some keys."""
+
+from collections.abc import Callable, Mapping as Dict, Sequence
+from dataclasses import dataclass
+
+from meisa_cdc.core.contact import KEY_COLUMN
+from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.source.dialects import POSTGRESQL, Dialect
+from meisa_cdc.source.inspection import inspect
+from meisa_cdc.source.query import Bind, Query, Written, marked, numbered
+from meisa_cdc.source.rendering import render
+
+ALIAS = "meisa_m"
+#: Stands for the keys where a restricted statement is only looked at.
+SAMPLE_KEYS = ("1",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What goes to the database."""
+
+    text: str
+    values: list[object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A mapping's query that was inspected in both of its forms."""
+
+    mapping: Mapping
+    dialect: Dialect
+    query: Query
+    #: Name -> line of each function called.
+    functions: Dict[str, int]
+
+    def statement(self, keys: Sequence[str] | None = None, *, outside: bool = False) -> Statement:
+        """Return the statement, for these keys where they are given.
+
+        `outside`: compare the keys as text and outside the query, which every key survives.
+        """
+        values: list[object] = []
+        bind = placeholders(self.dialect)(values)
+        return Statement(text=self.written(bind, keys, outside=outside).text, values=values)
+
+    def written(
+        self, bind: Bind, keys: Sequence[str] | None = None, *, outside: bool = False
+    ) -> Written:
+        """Return the text, its values handed to `bind`."""
+        if keys is None:
+            return self.query.write(self.dialect, bind)
+        if self.query.restrictable and not outside:
+            return self.query.write(self.dialect, bind, keys)
+        return _restricted(self.query, self.dialect, bind, keys, as_text=outside)
+
+
+def placeholders(dialect: Dialect) -> Callable[[list[object]], Bind]:
+    """Return what makes a `bind` that writes the dialect's placeholders."""
+    return numbered if dialect is POSTGRESQL else marked
+
+
+def approve(mapping: Mapping, *, variables: Dict[str, object], dialect: Dialect) -> Approved:
+    """Render and inspect a mapping. Raises MappingError."""
+    query = render(mapping.text, mapping=mapping.name, variables=variables, dialect=dialect).query
+    values: list[object] = []
+    whole = query.write(dialect, placeholders(dialect)(values))
+    seen = inspect(whole, mapping=mapping.name, dialect=dialect, values=len(values))
+    approved = Approved(
+        mapping=mapping,
+        dialect=dialect,
+        query=query.until(seen.end, whole),
+        functions=seen.functions,
+    )
+    check(approved, SAMPLE_KEYS)
+    return approved
+
+
+def check(approved: Approved, keys: Sequence[str] | None, *, outside: bool = False) -> None:
+    """Inspect one form of a query; of many keys one is enough, the list is our own text."""
+    values: list[object] = []
+    bind = placeholders(approved.dialect)(values)
+    written = approved.written(bind, keys, outside=outside)
+    inspect(written, mapping=approved.mapping.name, dialect=approved.dialect, values=len(values))
+
+
+def check_literal(approved: Approved, bind: Bind, keys: Sequence[str] | None) -> None:
+    """Inspect the text of a driver that writes the values into it, as it will run."""
+    written = approved.written(bind, keys)
+    inspect(written, mapping=approved.mapping.name, dialect=approved.dialect, values=None)
+
+
+def _restricted(
+    query: Query, dialect: Dialect, bind: Bind, keys: Sequence[str], *, as_text: bool
+) -> Written:
+    inner = query.write(dialect, bind)
+    column = f"{ALIAS}.{dialect.quoted(KEY_COLUMN)}"
+    if as_text and dialect.arrays:
+        column = f"{column}::text"
+    places = [bind(each) for each in dialect.key_values(keys)]
+    text = around(inner.text, f"where {dialect.condition(column, places)}")
+    before = text.index(inner.text)
+    starts = [(0, 0), *((start + before, line) for start, line in inner.starts)]
+    return Written(text=text, starts=starts)
+
+
+def around(inner: str, tail: str) -> str:
+    """Return a query on top of a query; a comment at its end ends with the line."""
+    return "\n".join(("select * from (", inner, f") {ALIAS} {tail}"))

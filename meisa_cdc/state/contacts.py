@@ -1,0 +1,264 @@
+"""The stored contacts: reading them, the backlog, quarantine, and what was observed."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlalchemy import (
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    union,
+    update,
+)
+
+from meisa_cdc.core.contact import Claim, Contact
+from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.values import email_key
+from meisa_cdc.ports import Counts, Seen, Settled
+from meisa_cdc.state.bulk import among, bound
+from meisa_cdc.state.engine import Database
+from meisa_cdc.state.rows import COLUMNS, contact_of, read_row
+from meisa_cdc.state.schema import contacts, mappings, observed
+from meisa_cdc.state.settling import Settling
+from meisa_cdc.state.unseen import gaps
+
+#: Keys or contacts a batch of the iterators.
+PAGE = 1000
+
+_c, _o = contacts.c, observed.c
+_DELIVERABLE = text("rank IS NOT NULL")
+
+_ALL = (
+    select(_c.external_id)
+    .where(_c.external_id > bindparam("after"))
+    .order_by(_c.external_id)
+    .limit(PAGE)
+)
+_WAITING = _ALL.where(
+    or_(_c.pending.is_not(None), _c.riding.is_not(None), _c.quarantine_code.is_not(None))
+)
+_DUE = (
+    select(_c.external_id)
+    .where(text("due IS NOT NULL"), _c.due <= bindparam("now"))
+    .order_by(_c.due, _c.external_id)
+    .limit(bindparam("most"))
+)
+_QUARANTINED = (
+    select(*COLUMNS)
+    .where(text("quarantine_code IS NOT NULL"), _c.external_id > bindparam("after"))
+    .order_by(_c.external_id)
+    .limit(PAGE)
+)
+_NEXT = (
+    select(_c.external_id)
+    .where(_DELIVERABLE, _c.not_before <= bindparam("now"))
+    .order_by(_c.rank, _c.since, _c.external_id)
+    .limit(bindparam("most"))
+)
+_NEXT_ATTEMPT = select(func.min(_c.not_before)).where(text("rank IS NOT NULL AND not_before > 0"))
+_BY_ADDRESS = (
+    select(*COLUMNS)
+    .where(or_(_c.ledger_email == bindparam("address"), _c.observed_email == bindparam("address")))
+    .order_by(case((_c.observed_email == bindparam("address"), 0), else_=1), _c.external_id)
+    .limit(1)
+)
+_LAST_REF = select(func.coalesce(func.max(_c.id), 0))
+_BACKLOG = select(_c.rank, func.count(), func.min(_c.since)).where(_DELIVERABLE).group_by(_c.rank)
+_COUNTED = union(
+    *(
+        select(literal(name).label("name"), func.count().label("total"))
+        .select_from(contacts)
+        .where(text(condition))
+        for name, condition in (
+            ("contacts", "1 = 1"),
+            ("removed", "NOT present"),
+            ("invalid", "invalid <> ''"),
+            ("quarantined", "quarantine_code IS NOT NULL"),
+            ("in_doubt", "in_doubt IS NOT NULL"),
+        )
+    )
+)
+_SENDABLE = and_(_c.pending.is_not(None), _c.present, _c.invalid == "")
+_RELEASE = update(contacts).values(
+    # The rejection took it off the backlog.
+    rank=case((_SENDABLE, func.coalesce(_c.rank, int(Priority.NORMAL))), else_=_c.rank),
+    quarantine_code=None,
+    quarantined_at=None,
+    quarantine_payload=None,
+    quarantine_message=None,
+    not_before=0.0,
+)
+
+
+class SqlContacts:
+    """`ports.Contacts` over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        file = self._file = database.sqlite
+        self._settling = Settling(file=file)
+        self._by_keys = select(*COLUMNS).where(among(_c.external_id, "keys", file=file))
+        self._mapping_id = select(mappings.c.id).where(mappings.c.name == bindparam("mapping"))
+        mapping = self._mapping_id.scalar_subquery()
+        seen = and_(_o.mapping_id == mapping, _o.contact_id == _c.id)
+        joined = contacts.outerjoin(observed, seen)
+        # A contact with an observation is present; asking its row as well would cost a look-up.
+        present = case((_o.fingerprint.is_(None), _c.present), else_=True)
+        self._observed = (
+            select(_c.external_id, _c.id, present, _o.fingerprint, _o.had_row)
+            .select_from(joined)
+            .where(among(_c.external_id, "keys", file=file))
+        )
+        self._unseen = (
+            select(_c.external_id, func.coalesce(_o.had_row, False))
+            .select_from(joined)
+            .where(
+                among(_c.id, "refs", file=file),
+                _c.present,
+                or_(_o.fingerprint.is_(None), _o.fingerprint != bindparam("missing")),
+            )
+            .order_by(_c.id)
+        )
+        self._claims = union(
+            *(
+                select(_c.external_id, _c.ledger_email, _c.observed_email).where(
+                    address.is_not(None), among(address, "addresses", file=file)
+                )
+                for address in (_c.ledger_email, _c.observed_email)
+            )
+        )
+        held = (
+            select(_c.id)
+            .where(_c.quarantine_code.is_not(None))
+            # Locked in the order of `settle`, or the two would wait for each other.
+            .order_by(_c.external_id)
+            .with_for_update()
+        )
+        these = held.where(among(_c.external_id, "keys", file=file))
+        self._release_all = _RELEASE.where(_c.id.in_(held))
+        self._release = _RELEASE.where(_c.id.in_(these))
+
+    def observed(self, mapping: str, keys: Sequence[str]) -> dict[str, Seen]:
+        """Return what is on record for these keys; unknown keys are left out."""
+        parameters = {"mapping": mapping, "keys": self._bound(keys)}
+        return {
+            key: Seen(ref=ref, present=bool(present), fingerprint=fingerprint, row=bool(row))
+            for key, ref, present, fingerprint, row in self._database.rows(
+                self._observed, parameters
+            )
+        }
+
+    def unseen(
+        self, mapping: str, seen: bytearray, missing: bytes
+    ) -> Iterator[Sequence[tuple[str, bool]]]:
+        """Yield batches of (key, had a row) of present contacts that a complete read lacked.
+
+        Contact `ref` was read where bit `ref % 8` (1 << it) of byte `ref // 8` is set.
+        """
+        last = self._database.rows(_LAST_REF)[0][0]
+        for refs in gaps(seen, last, PAGE):
+            parameters = {"mapping": mapping, "refs": self._bound(refs), "missing": missing}
+            rows = self._database.rows(self._unseen, parameters)
+            if rows:
+                yield [(key, bool(row)) for key, row in rows]
+
+    def load(self, keys: Sequence[str]) -> dict[str, Contact]:
+        """Return the contacts with these keys; unknown keys are left out."""
+        rows = self._database.rows(self._by_keys, {"keys": self._bound(keys)})
+        return {row.external_id: contact_of(read_row(row)) for row in rows}
+
+    def find(self, text: str) -> Contact | None:
+        """Return the contact with this external_id, or with this e-mail in any case."""
+        rows = self._database.rows(self._by_keys, {"keys": self._bound([text])})
+        if not rows:
+            rows = self._database.rows(_BY_ADDRESS, {"address": email_key(text)})
+        return contact_of(read_row(rows[0])) if rows else None
+
+    def claims(self, email_keys: Sequence[str]) -> list[Claim]:
+        """Return every contact that holds or observes one of these case-folded addresses."""
+        wanted = set(email_keys)
+        found = []
+        rows = self._database.rows(self._claims, {"addresses": self._bound(list(wanted))})
+        for key, holds, observes in rows:
+            for address in {holds, observes} & wanted:
+                claim = Claim(
+                    external_id=key,
+                    email_key=address,
+                    holds=address == holds,
+                    observes=address == observes,
+                )
+                found.append(claim)
+        return sorted(found, key=lambda claim: (claim.email_key, claim.external_id))
+
+    def pending(self) -> Iterator[Sequence[str]]:
+        """Yield batches of keys, in order, of contacts with anything pending or quarantined."""
+        yield from self._key_pages(_WAITING)
+
+    def due(self, now: float, most: int) -> Sequence[str]:
+        """Return the keys of contacts whose fields that ride along are due, the longest first."""
+        return self._database.column(_DUE, {"now": now, "most": most})
+
+    def keys(self) -> Iterator[Sequence[str]]:
+        """Yield batches of the keys of all contacts, in order."""
+        yield from self._key_pages(_ALL)
+
+    def settle(
+        self,
+        keys: Sequence[str],
+        decide: Callable[[str, Contact | None], Settled],
+        *,
+        now: float,  # noqa: ARG002 - contacts carry their own times
+    ) -> None:
+        """Load these contacts, decide each anew and store all of it in one transaction."""
+        with self._database.write() as connection:
+            self._settling.settle(connection, keys, decide)
+
+    def next_deliveries(self, now: float, most: int, busy: Sequence[str] = ()) -> Sequence[str]:
+        """Return the keys of the next contacts to deliver, the most urgent and oldest first."""
+        keys = self._database.column(_NEXT, {"now": now, "most": most + len(busy)})
+        return [key for key in keys if key not in busy][:most]
+
+    def next_attempt(self) -> float | None:
+        """Return the earliest epoch second at which a deferred contact may be tried again."""
+        earliest: float | None = self._database.rows(_NEXT_ATTEMPT)[0][0]
+        return earliest
+
+    def counts(self) -> Counts:
+        """Return how many contacts are in which condition."""
+        counted = {row.name: row.total for row in self._database.rows(_COUNTED)}
+        backlog = self._database.rows(_BACKLOG)
+        return Counts(
+            **counted,
+            present=counted["contacts"] - counted["removed"],
+            backlog={rank: count for rank, count, _ in backlog},
+            oldest=min((since for *_, since in backlog if since is not None), default=None),
+        )
+
+    def quarantined(self) -> Iterator[Sequence[Contact]]:
+        """Yield batches of quarantined contacts in order of their keys."""
+        after = ""
+        while rows := self._database.rows(_QUARANTINED, {"after": after}):
+            found = [contact_of(read_row(row)) for row in rows]
+            yield found
+            after = found[-1].external_id
+
+    def release(self, keys: Sequence[str] | None = None) -> int:
+        """Put quarantined contacts (None: all) back into the backlog; return how many."""
+        with self._database.write() as connection:
+            if keys is None:
+                return connection.execute(self._release_all).rowcount
+            return connection.execute(self._release, {"keys": self._bound(keys)}).rowcount
+
+    def _key_pages(self, statement: Select[str]) -> Iterator[Sequence[str]]:
+        after = ""
+        while keys := self._database.column(statement, {"after": after}):
+            yield keys
+            after = keys[-1]
+
+    def _bound(self, values: Sequence[object]) -> object:
+        return bound(values, file=self._file)

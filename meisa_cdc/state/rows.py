@@ -1,0 +1,129 @@
+"""Contact <-> row: JSON as text, empty as NULL, and the columns that indexes need."""
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from meisa_cdc.core.contact import EMAIL, Contact, Fields, Quarantined
+from meisa_cdc.core.values import Value, email_key
+from meisa_cdc.state.engine import AnyRow
+from meisa_cdc.state.schema import contacts
+
+
+class ContactRow(NamedTuple):
+    """One row of `contacts`, column by column; booleans as SQLite hands them out count too."""
+
+    id: int
+    external_id: str
+    present: bool
+    first_load: bool
+    invalid: str
+    meisa_id: str
+    rank: int | None
+    since: float | None
+    not_before: float
+    ledger_email: str | None
+    observed_email: str | None
+    quarantine_code: str | None
+    quarantined_at: float | None
+    quarantine_payload: bytes | None
+    quarantine_message: str | None
+    in_doubt: str | None
+    pending: str | None
+    ledger: str | None
+    riding: str | None
+    due: float | None
+
+
+COLUMNS = tuple(contacts.c[name] for name in ContactRow._fields)
+
+
+def dumps(value: Any) -> str:
+    """Return a value as JSON text."""
+    return orjson.dumps(value).decode()
+
+
+def loads(text: str) -> Any:
+    """Return the value of a JSON text."""
+    return orjson.loads(text)
+
+
+def read_row(row: AnyRow) -> ContactRow:
+    """Return a selected row of `COLUMNS`."""
+    return ContactRow._make(row)
+
+
+def contact_of(row: ContactRow) -> Contact:
+    """Return the contact that a row holds."""
+    return Contact(
+        ref=row.id,
+        external_id=row.external_id,
+        ledger=loads(row.ledger) if row.ledger else {},
+        in_doubt=frozenset(loads(row.in_doubt)) if row.in_doubt else frozenset(),
+        pending=loads(row.pending) if row.pending else {},
+        riding=loads(row.riding) if row.riding else {},
+        due=row.due,
+        present=bool(row.present),
+        invalid=row.invalid,
+        meisa_id=row.meisa_id,
+        first_load=bool(row.first_load),
+        quarantine=_quarantine_of(row),
+        since=row.since,
+        rank=row.rank,
+    )
+
+
+def row_of(contact: Contact, ref: int, before: ContactRow | None) -> ContactRow:
+    """Return the row of a contact; what a contact does not carry comes from the row `before`.
+
+    A contact that leaves quarantine is tried again at once.
+    """
+    held = contact.quarantine
+    fresh = before is None or (before.quarantine_code is not None and held is None)
+    return ContactRow(
+        id=ref,
+        external_id=contact.external_id,
+        present=contact.present,
+        first_load=contact.first_load,
+        invalid=contact.invalid,
+        meisa_id=contact.meisa_id,
+        rank=contact.rank,
+        since=contact.since,
+        not_before=0.0 if before is None or fresh else before.not_before,
+        ledger_email=_key_of(contact.ledger.get(EMAIL)),
+        observed_email=_observed_email(contact),
+        quarantine_code=None if held is None else held.code,
+        quarantined_at=None if held is None else held.since,
+        quarantine_payload=None if held is None else held.payload,
+        quarantine_message=None if held is None else held.message,
+        in_doubt=dumps(sorted(contact.in_doubt)) if contact.in_doubt else None,
+        pending=_fields(contact.pending),
+        ledger=_fields(contact.ledger),
+        riding=_fields(contact.riding),
+        due=contact.due,
+    )
+
+
+def _quarantine_of(row: ContactRow) -> Quarantined | None:
+    if row.quarantine_code is None:
+        return None
+    return Quarantined(
+        code=row.quarantine_code,
+        message=row.quarantine_message or "",
+        payload=row.quarantine_payload or b"",
+        since=row.quarantined_at or 0.0,
+    )
+
+
+def _fields(fields: Fields) -> str | None:
+    return dumps(dict(fields)) if fields else None
+
+
+def _observed_email(contact: Contact) -> str | None:
+    if not contact.present:
+        return None
+    return _key_of(contact.email)
+
+
+def _key_of(email: Value) -> str | None:
+    return email_key(email) or None if isinstance(email, str) else None

@@ -1,0 +1,172 @@
+"""Deciding a batch of contacts anew, and writing what comes of it."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from meisa_cdc.core.contact import Contact
+from meisa_cdc.ports import Settled
+from meisa_cdc.state.bulk import Upsert, among, bound
+from meisa_cdc.state.rows import COLUMNS, ContactRow, contact_of, read_row, row_of
+from meisa_cdc.state.schema import ONLY, contacts, identity, mappings, observed
+
+Decide = Callable[[str, Contact | None], Settled]
+
+_o = observed.c
+_FILLED = select(identity.c.filled).where(identity.c.id == ONLY).with_for_update()
+_FILL = update(identity).where(identity.c.id == ONLY).values(filled=True)
+_LAST_REF = select(func.coalesce(func.max(contacts.c.id), 0))
+_MAPPINGS = select(mappings.c.name, mappings.c.id)
+_COVER = (
+    update(mappings)
+    .where(mappings.c.id == bindparam("mapping"))
+    .values(covered=mappings.c.covered + bindparam("more"))
+)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one batch writes."""
+
+    #: Contact rows that are new or differ.
+    rows: list[ContactRow] = field(default_factory=list)
+    #: Refs above this one came with the batch: nothing was observed of them before.
+    last: int = sys.maxsize
+    #: How many of the rows are new.
+    new: int = 0
+    #: (mapping name, ref) -> observation, None where it is forgotten.
+    observed: dict[tuple[str, int], tuple[bytes, bool] | None] = field(default_factory=dict)
+    #: Refs of contacts that are gone: whatever was observed of them is forgotten.
+    gone: list[int] = field(default_factory=list)
+
+
+class Settling:
+    """Loads, decides and stores contacts inside an open transaction."""
+
+    def __init__(self, *, file: bool) -> None:
+        self._file = file
+        self._write_contacts = Upsert(contacts, file=file)
+        self._write_observed = Upsert(observed, file=file)
+        self._locked = (
+            select(*COLUMNS)
+            .where(among(contacts.c.external_id, "keys", file=file))
+            # One order for everyone who locks several, or they would wait for each other.
+            .order_by(contacts.c.external_id)
+            .with_for_update()
+        )
+        these = _o.mapping_id == bindparam("mapping"), among(_o.contact_id, "refs", file=file)
+        self._before = select(_o.contact_id, _o.fingerprint, _o.had_row).where(*these)
+        self._forget = delete(observed).where(*these)
+
+    def settle(self, connection: Connection, keys: Sequence[str], decide: Decide) -> None:
+        """Store what `decide` returns for each of these keys."""
+        keys = list(dict.fromkeys(keys))
+        before = {row.external_id: row for row in self.locked(connection, keys)}
+        batch = self._decide(connection, keys, before, decide)
+        self._write_contacts(connection, batch.rows)
+        if batch.observed or batch.gone:
+            self._observe(connection, batch)
+
+    def locked(self, connection: Connection, keys: Sequence[str]) -> list[ContactRow]:
+        """Return the rows of these contacts, which nobody else changes until the commit."""
+        parameters = {"keys": bound(keys, file=self._file)}
+        return [read_row(row) for row in connection.execute(self._locked, parameters).all()]
+
+    def store(self, connection: Connection, row: ContactRow) -> None:
+        """Write one contact."""
+        self._write_contacts(connection, [row])
+
+    def _decide(
+        self,
+        connection: Connection,
+        keys: Sequence[str],
+        before: dict[str, ContactRow],
+        decide: Decide,
+    ) -> _Batch:
+        batch = _Batch()
+        if len(before) < len(keys):
+            batch.last = _last_ref(connection)
+        for key in keys:
+            row = before.get(key)
+            settled = decide(key, contact_of(row) if row else None)
+            after = row
+            if settled.contact is not None:
+                after = row_of(settled.contact, row.id if row else batch.last + batch.new + 1, row)
+                batch.new += row is None
+            if after is None:
+                continue
+            if after != row:
+                batch.rows.append(after)
+            if after.present:
+                for name, seen in settled.observed.items():
+                    batch.observed[name, after.id] = seen
+            elif row is not None and row.present:
+                batch.gone.append(row.id)
+        if batch.new:
+            connection.execute(_FILL)
+        return batch
+
+    def _observe(self, connection: Connection, batch: _Batch) -> None:
+        ids = mapping_ids(connection, {name for name, _ in batch.observed})
+        wanted = {(ids[name], ref): seen for (name, ref), seen in batch.observed.items()}
+        before = self._observed_before(connection, ids, batch, wanted)
+        wanted |= {pair: None for pair in before if pair not in wanted}
+        write: list[tuple[int, int, bytes, bool]] = []
+        forget: dict[int, list[int]] = {}
+        covered: Counter[int] = Counter()
+        for (mapping, ref), seen in wanted.items():
+            was = before.get((mapping, ref))
+            if seen == was:
+                continue
+            covered[mapping] += (seen is not None and seen[1]) - (was is not None and was[1])
+            if seen is None:
+                forget.setdefault(mapping, []).append(ref)
+            else:
+                write.append((mapping, ref, *seen))
+        # The table is a tree over these two: written in its order, a batch touches few pages.
+        self._write_observed(connection, sorted(write))
+        for mapping, refs in forget.items():
+            parameters = {"mapping": mapping, "refs": bound(refs, file=self._file)}
+            connection.execute(self._forget, parameters)
+        for mapping, more in covered.items():
+            if more:
+                connection.execute(_COVER, {"mapping": mapping, "more": more})
+
+    def _observed_before(
+        self,
+        connection: Connection,
+        ids: dict[str, int],
+        batch: _Batch,
+        wanted: dict[tuple[int, int], tuple[bytes, bool] | None],
+    ) -> dict[tuple[int, int], tuple[bytes, bool]]:
+        """Return what was on record for what is written, and for contacts that are gone."""
+        known = {ref for _, ref in wanted if ref <= batch.last}
+        found: dict[tuple[int, int], tuple[bytes, bool]] = {}
+        for mapping in ids.values():
+            refs = [ref for ref in known if (mapping, ref) in wanted] + batch.gone
+            if not refs:
+                continue
+            parameters = {"mapping": mapping, "refs": bound(refs, file=self._file)}
+            for ref, fingerprint, row in connection.execute(self._before, parameters).all():
+                found[mapping, ref] = (fingerprint, bool(row))
+        return found
+
+
+def _last_ref(connection: Connection) -> int:
+    # Locks the one row: whoever else adds contacts waits, and refs stay dense.
+    connection.execute(_FILLED)
+    last: int = connection.execute(_LAST_REF).scalar_one()
+    return last
+
+
+def mapping_ids(connection: Connection, names: set[str]) -> dict[str, int]:
+    """Return the ids of all mappings by name; new ones are added."""
+    ids: dict[str, int] = {row.name: row.id for row in connection.execute(_MAPPINGS)}
+    for name in sorted(names - ids.keys()):
+        row = {"name": name, "digest": "", "columns": "[]", "covered": 0}
+        added = connection.execute(insert(mappings).values(row))
+        (ids[name],) = added.inserted_primary_key or (0,)
+    return ids

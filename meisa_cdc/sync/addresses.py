@@ -1,0 +1,82 @@
+"""Who goes by which e-mail address: what the state holds, overlaid with what this pass saw."""
+
+from collections.abc import Callable, Mapping as Dict, Sequence
+from dataclasses import dataclass, replace
+
+from meisa_cdc.core.contact import EMAIL, Claim, Contact, Staged
+from meisa_cdc.core.values import email_key
+from meisa_cdc.ports import Contacts, Spool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Finds the contacts that share an address with those of a batch."""
+
+    contacts: Contacts
+    spool: Spool
+    identity: str
+    #: Identity was read in this pass and is not held.
+    read: bool
+    #: Whether identity, once it was read, has the contact with this ref.
+    still_there: Callable[[int], bool]
+
+    def claims(
+        self, batch: Sequence[tuple[str, dict[str, Staged]]], known: Dict[str, Contact]
+    ) -> dict[str, list[Claim]]:
+        """Return, by contact of the batch, every contact's relation to the address it uses."""
+        wanted = {
+            key: self._address(staged.get(self.identity), known.get(key)) for key, staged in batch
+        }
+        addresses = sorted({address for address in wanted.values() if address})
+        claims = self._of(addresses) if addresses else {}
+        return {key: claims.get(address, []) for key, address in wanted.items()}
+
+    def touch_contested(self) -> None:
+        """Look also at contacts that were not read anew whose address somebody else now uses."""
+        if not self.read or not self.contacts.counts().contacts:
+            return
+        for addresses in self.spool.emails(self.identity):
+            claims = self.contacts.claims(addresses)
+            self.spool.touch([c.external_id for c in claims if c.observes and not c.holds])
+
+    def _address(self, person: Staged | None, contact: Contact | None) -> str:
+        if self.read and person is not None and person.row and not person.duplicate:
+            email = person.values.get(EMAIL)
+            return email_key(email) if isinstance(email, str) else ""
+        return email_key(contact.email) if contact is not None else ""
+
+    def _of(self, addresses: Sequence[str]) -> dict[str, list[Claim]]:
+        by_address: dict[str, dict[str, Claim]] = {}
+        for claim in [*self._stored(addresses), *self._current(addresses)]:
+            owners = by_address.setdefault(claim.email_key, {})
+            earlier = owners.get(claim.external_id, claim)
+            owners[claim.external_id] = replace(
+                claim,
+                holds=claim.holds or earlier.holds,
+                observes=claim.observes or earlier.observes,
+            )
+        return {
+            address: [claim for claim in owners.values() if claim.holds or claim.observes]
+            for address, owners in by_address.items()
+        }
+
+    def _stored(self, addresses: Sequence[str]) -> list[Claim]:
+        stored = self.contacts.claims(addresses)
+        if not self.read:
+            return stored
+        # What this pass saw of a contact replaces what was observed of it before.
+        unread = self._as_before([claim.external_id for claim in stored if claim.observes])
+        return [
+            replace(claim, observes=claim.observes and claim.external_id in unread)
+            for claim in stored
+        ]
+
+    def _as_before(self, keys: Sequence[str]) -> set[str]:
+        """Return those of the contacts that identity still has, unchanged."""
+        reread = self.spool.having(self.identity, keys)
+        rest = [key for key in keys if key not in reread]
+        seen = self.contacts.observed(self.identity, rest) if rest else {}
+        return {key for key, record in seen.items() if self.still_there(record.ref)}
+
+    def _current(self, addresses: Sequence[str]) -> list[Claim]:
+        return self.spool.claims(self.identity, addresses) if self.read else []

@@ -1,0 +1,183 @@
+"""Judging: the spool against the state -> a plan, and what of it is stored."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping as Dict, Sequence
+from dataclasses import dataclass, field, replace
+
+from meisa_cdc.core.contact import Claim, Contact, Staged
+from meisa_cdc.core.diff import Action, Comparison, Reading, compare
+from meisa_cdc.core.guard import Hold
+from meisa_cdc.core.plan import change_print, concerned
+from meisa_cdc.ports import Contacts, Records, Settled, Spool
+from meisa_cdc.sync.addresses import Addresses
+from meisa_cdc.sync.capture import Captured
+
+#: Contacts compared, and stored in one transaction, at a time.
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A hold in force, and what of it somebody released beforehand."""
+
+    hold: Hold
+    #: The mappings whose observations wait.
+    scope: frozenset[str]
+    #: Digest of the recorded hold that was approved; empty where none was.
+    approved: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Compares what one pass spooled with the state, as often as needed."""
+
+    captured: Captured
+    contacts: Contacts
+    records: Records
+    spool: Spool
+    #: Before this pass no identity pass was ever stored.
+    first_load: bool
+    #: Epoch seconds of the pass.
+    now: float
+    #: Field that nothing yields at present -> mappings that did when they were read last.
+    unmapped: Dict[str, Collection[str]] = field(default_factory=dict)
+    #: Every mapping on record.
+    recorded: Collection[str] = ()
+    held: tuple[Held, ...] = field(default=())
+
+    @property
+    def _held_for_all(self) -> frozenset[str]:
+        return frozenset().union(*(each.scope for each in self.held if not each.approved))
+
+    @property
+    def _approved(self) -> list[Held]:
+        return [each for each in self.held if each.approved]
+
+    def addresses(self) -> Addresses:
+        """Return who goes by which address, as far as identity may be used."""
+        identity = self.captured.identity
+        return Addresses(
+            contacts=self.contacts,
+            spool=self.spool,
+            identity=identity,
+            read=identity in self.captured.complete and identity not in self._held_for_all,
+            still_there=self.captured.has,
+        )
+
+    def comparisons(self) -> Iterator[tuple[Comparison, Contact | None]]:
+        """Yield each contact's comparison beside the contact as stored, in order of the keys."""
+        addresses = self.addresses()
+        for batch in self.spool.contacts(BATCH):
+            known = self.contacts.load([key for key, _ in batch])
+            claims = addresses.claims(batch, known)
+            for key, staged in batch:
+                contact = known.get(key)
+                yield self._compare(key, contact, staged, claims[key], frozenset()), contact
+
+    def admit(self) -> set[str]:
+        """Store the consequences of this pass: backlog, marks, fingerprints of what was read.
+
+        Returns the digests of the approved holds that do not name all there is to hold.
+        """
+        unreleased: set[str] = set()
+        addresses = self.addresses()
+        for batch in self.spool.contacts(BATCH):
+            keys = [key for key, _ in batch]
+            claims = addresses.claims(batch, self.contacts.load(keys))
+            decide = self._decider(dict(batch), claims, self._released(keys), unreleased)
+            self.contacts.settle(keys, decide, now=self.now)
+        return unreleased
+
+    def settle_each(self, settle: Callable[[Comparison, Contact | None], Settled]) -> None:
+        """Store what `settle` makes of each comparison and the contact as it is stored."""
+        addresses = self.addresses()
+        for batch in self.spool.contacts(BATCH):
+            keys = [key for key, _ in batch]
+            claims = addresses.claims(batch, self.contacts.load(keys))
+
+            def decide(
+                key: str,
+                contact: Contact | None,
+                staged: Dict[str, dict[str, Staged]] = dict(batch),
+                claims: Dict[str, Sequence[Claim]] = claims,
+            ) -> Settled:
+                comparison = self._compare(key, contact, staged[key], claims[key], frozenset())
+                return self._unlearnt(settle(comparison, contact), contact)
+
+            self.contacts.settle(keys, decide, now=self.now)
+
+    def _decider(
+        self,
+        staged: Dict[str, dict[str, Staged]],
+        claims: Dict[str, Sequence[Claim]],
+        released: Dict[str, Dict[str, bytes]],
+        unreleased: set[str],
+    ) -> Callable[[str, Contact | None], Settled]:
+        def decide(key: str, contact: Contact | None) -> Settled:
+            held = self._held_for_all
+            if released:
+                full = self._compare(key, contact, staged[key], claims[key], held)
+                for each in self._approved:
+                    seen = released[each.approved].get(key)
+                    if concerned(full, each.scope) and seen != change_print(full, each.scope):
+                        held |= each.scope
+                        unreleased.add(each.approved)
+            comparison = self._compare(key, contact, staged[key], claims[key], held)
+            return self._unlearnt(self._settled(comparison, held), contact)
+
+        return decide
+
+    def _released(self, keys: Sequence[str]) -> dict[str, Dict[str, bytes]]:
+        return {
+            each.approved: self.records.approved_changes(each.approved, keys)
+            for each in self._approved
+        }
+
+    def _compare(
+        self,
+        key: str,
+        contact: Contact | None,
+        staged: Dict[str, Staged],
+        claims: Sequence[Claim],
+        held: frozenset[str],
+    ) -> Comparison:
+        return compare(
+            key,
+            contact,
+            {name: seen for name, seen in staged.items() if name not in held},
+            self._readings(held),
+            identity=self.captured.identity,
+            claims=claims,
+            first_load=self.first_load,
+            now=self.now,
+        )
+
+    def _readings(self, held: frozenset[str]) -> Sequence[Reading]:
+        readings = self.captured.readings
+        if not held:
+            return list(readings.values())
+        return [
+            replace(reading, covers_new=False) if name in held else reading
+            for name, reading in readings.items()
+        ]
+
+    def _settled(self, comparison: Comparison, held: frozenset[str]) -> Settled:
+        unready = held or self.captured.failures
+        if not comparison.known and (comparison.action is not Action.CREATE or unready):
+            # A contact is first stored when it can be sent, and it is first sent whole.
+            return Settled(contact=None)
+        return Settled(contact=comparison.contact, observed=comparison.observed)
+
+    def _unlearnt(self, settled: Settled, known: Contact | None) -> Settled:
+        """Forget the observations behind what is pending no more because nothing yields it.
+
+        Once something does again, the same row has to make the same difference.
+        """
+        if known is None or settled.contact is None:
+            return settled
+        gone = known.pending.keys() - settled.contact.pending.keys()
+        dropped = gone - self.captured.fields if gone else ()
+        # Where nobody knows any more what yielded it, each of them may have.
+        forgotten = {
+            mapping: None for name in dropped for mapping in self.unmapped.get(name, self.recorded)
+        }
+        return replace(settled, observed={**forgotten, **settled.observed})

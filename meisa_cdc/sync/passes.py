@@ -1,0 +1,192 @@
+"""Passes: capture, judge and admit, or stop before anything is stored."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping as Dict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import tzinfo
+
+from meisa_cdc.core.budget import Window
+from meisa_cdc.core.diff import Action, Comparison, Invalid
+from meisa_cdc.core.errors import ApprovalMismatch
+from meisa_cdc.core.guard import GuardSettings, Hold
+from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.core.plan import Plan, change_print, concerned
+from meisa_cdc.ports import Clock, HoldRecord, Source, Spool, State
+from meisa_cdc.sync.capture import Captured, capture
+from meisa_cdc.sync.judging import Held, Judge
+from meisa_cdc.sync.planning import (
+    Background,
+    in_force,
+    lately_unmapped,
+    make_plan,
+    scope_of,
+    with_holds,
+)
+
+#: Where the fields are noted that no mapping yields any more.
+UNMAPPED = "unmapped_fields"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One pass before anything of it is stored."""
+
+    plan: Plan
+    judge: Judge
+    background: Background
+
+    @property
+    def captured(self) -> Captured:
+        """What was read."""
+        return self.judge.captured
+
+    def changes(self) -> Iterator[Comparison]:
+        """Yield the contacts that a request is needed for, in order of external_id."""
+        for comparison, _ in self.judge.comparisons():
+            if comparison.action in (Action.CREATE, Action.UPDATE):
+                yield comparison
+
+    def invalid(self) -> Iterator[Invalid]:
+        """Yield the rows and fields that cannot be used; those without a key come first."""
+        yield from self.captured.unkeyed
+        for comparison, _ in self.judge.comparisons():
+            yield from comparison.invalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passes:
+    """Looks at the app database and, where asked, admits what it saw to the backlog."""
+
+    source: Source
+    state: State
+    spool: Callable[[], Spool]
+    clock: Clock
+    guard: GuardSettings
+    windows: tuple[Window, ...]
+    #: What naive datetimes are read in.
+    zone: tzinfo
+    mappings: Dict[str, Mapping] = field(default_factory=dict)
+
+    @contextmanager
+    def look(self, due: Iterable[str], *, whole: bool) -> Iterator[Look]:
+        """Read the due mappings and judge them; the spool lives as long as the block.
+
+        `whole`: also look at contacts that have something pending but were read unchanged, so
+        that the plan's figures cover all that would be sent.
+        """
+        spool = self.spool()
+        try:
+            yield self._look(spool, due, whole=whole)
+        finally:
+            spool.close()
+
+    def _look(self, spool: Spool, due: Iterable[str], *, whole: bool) -> Look:
+        records = self.state.mappings()
+        captured = capture(
+            self.source,
+            self.mappings,
+            due,
+            contacts=self.state,
+            records=records,
+            spool=spool,
+            zone=self.zone,
+        )
+        judging = Judge(
+            captured=captured,
+            contacts=self.state,
+            records=self.state,
+            spool=spool,
+            first_load=not self.state.first_load_done(),
+            now=self.clock.now(),
+            unmapped=lately_unmapped(captured, records),
+            recorded=frozenset(records),
+        )
+        judging.addresses().touch_contested()
+        if whole:
+            for keys in self.state.pending():
+                spool.touch(keys)
+        background = Background(
+            guard=self.guard,
+            windows=self.windows,
+            usage=self.state.usage(max(window.count for window in self.windows)),
+            counts=self.state.counts(),
+            records=records,
+            recorded=self.state.holds(),
+            unmapped=self.state.note(UNMAPPED) or (),
+        )
+        return Look(plan=make_plan(judging, background), judge=judging, background=background)
+
+    def admit(self, look: Look, *, approve: str = "", replace_holds: bool) -> tuple[Held, ...]:
+        """Store what the look means, but for what is held; return the holds that held something.
+
+        `approve` releases what it names; raises ApprovalMismatch where it names nothing present,
+        and then stores nothing. `replace_holds`: recorded holds make room for the present ones;
+        otherwise a recorded one stays until it is approved, void or no longer needed.
+        """
+        held = in_force(look.judge, look.plan, look.background, approve)
+        if approve and len(held) == len(look.plan.holds) and approve != look.plan.digest:
+            raise ApprovalMismatch(
+                f"Nothing that is held at present has the digest {approve}.",
+                hint="The data or a mapping changed since. Look at the plan again, then approve "
+                f"its digest ({look.plan.digest}).",
+            )
+        unreleased = with_holds(look.judge, held).admit()
+        self.record(look, held)
+        self._record_holds(look, held, replace_holds=replace_holds)
+        return tuple(each for each in held if not each.approved or each.approved in unreleased)
+
+    def record(self, look: Look, held: tuple[Held, ...] = (), *, everybody: bool = False) -> None:
+        """Remember what was read and not held: columns, files, that there was a first load.
+
+        `everybody`: every contact was stored, also those that would have had to wait.
+        """
+        judging, captured = look.judge, look.captured
+        waiting = frozenset().union(*(each.scope for each in held if not each.approved))
+        for name in sorted(captured.complete - waiting):
+            reading = captured.readings[name]
+            self.state.record_read(
+                name, reading.mapping.digest, captured.columns[name], judging.now
+            )
+        if list(look.plan.unmapped) != list(look.background.unmapped):
+            self.state.set_note(UNMAPPED, list(look.plan.unmapped))
+        # What an approval let through of a first load is not all of it; the rest is one still.
+        first = judging.first_load and not any(captured.identity in each.scope for each in held)
+        anybody = captured.rows.get(captured.identity, 0) > 0
+        if first and anybody and (everybody or not captured.failures):
+            self.state.record_first_load(judging.now)
+
+    def _record_holds(self, look: Look, held: tuple[Held, ...], *, replace_holds: bool) -> None:
+        recorded = {record.mapping: record for record in look.background.recorded}
+        current = {each.hold.mapping for each in held}
+        # What was approved has now been let through; what is left of it is judged anew.
+        spent = {each.hold.mapping for each in held if each.approved}
+        read = look.captured.complete | current
+        self.state.drop_holds(sorted((set(recorded) & read - current) | spent))
+        for each in held:
+            if each.hold.mapping in spent:
+                continue
+            record = recorded.get(each.hold.mapping)
+            file = look.captured.readings[each.hold.mapping].mapping.digest
+            if record is None or record.file != file or replace_holds:
+                self.state.record_hold(
+                    _record_of(each.hold, file, look.judge.now), _prints(look, each.hold)
+                )
+
+
+def _record_of(hold: Hold, file: str, now: float) -> HoldRecord:
+    return HoldRecord(
+        digest=hold.digest,
+        mapping=hold.mapping,
+        reason=hold.reason,
+        message=hold.message,
+        contacts=hold.contacts,
+        file=file,
+        recorded_at=now,
+    )
+
+
+def _prints(look: Look, hold: Hold) -> Iterator[tuple[str, bytes]]:
+    scope = scope_of(hold, look.judge)
+    for comparison, _ in look.judge.comparisons():
+        if concerned(comparison, scope):
+            yield comparison.external_id, change_print(comparison, scope)

@@ -1,0 +1,77 @@
+"""One document that says what waits, how long, and why."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from meisa_cdc.core.budget import Usage, Window, forecast, left
+from meisa_cdc.core.mapping import Priority
+from meisa_cdc.ports import HoldRecord, MappingRecord, RunRecord, State
+
+
+def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5) -> dict[str, Any]:
+    """Return the status document; times are epoch seconds, shown as ISO by who prints them."""
+    counts = state.counts()
+    usage = state.usage(max(window.count for window in windows))
+    waiting = sum(counts.backlog.values())
+    seconds = forecast(windows, usage, waiting, now)
+    return {
+        "contacts": {
+            "present": counts.present,
+            "removed": counts.removed,
+            "invalid": counts.invalid,
+            "quarantined": counts.quarantined,
+            "in_doubt": counts.in_doubt,
+        },
+        "backlog": {
+            "total": waiting,
+            **{p.name.lower(): counts.backlog.get(int(p), 0) for p in Priority},
+            "oldest": counts.oldest,
+            "oldest_seconds": None if counts.oldest is None else max(0.0, now - counts.oldest),
+        },
+        "budget": [_window(window, usage, now) for window in windows],
+        "paused_until": usage.paused_until if usage.paused_until > now else None,
+        "forecast": {"requests": waiting, "seconds": seconds, "done_at": now + seconds},
+        "mappings": [_mapping(record) for record in state.mappings().values()],
+        "holds": [_hold(record) for record in state.holds()],
+        "unmapped": state.note("unmapped_fields") or [],
+        "meisa": state.belongs_to(),
+        "suppressions": state.note("suppressions"),
+        "runs": [run_document(run) for run in state.runs(runs)],
+        "as_of": now,
+    }
+
+
+def _window(window: Window, usage: Usage, now: float) -> dict[str, Any]:
+    return {
+        "count": window.count,
+        "period_seconds": window.period,
+        "left": left(window, usage, now),
+    }
+
+
+def _mapping(record: MappingRecord) -> dict[str, Any]:
+    return {"mapping": record.name, "read_at": record.read_at, "contacts": record.covered}
+
+
+def _hold(record: HoldRecord) -> dict[str, Any]:
+    return {
+        "mapping": record.mapping,
+        "reason": record.reason,
+        "message": record.message,
+        "contacts": record.contacts,
+        "digest": record.digest,
+        "recorded_at": record.recorded_at,
+        "approved_at": record.approved_at,
+    }
+
+
+def run_document(run: RunRecord) -> dict[str, Any]:
+    """Return one run as status and history show it."""
+    return {
+        "run_id": run.id,
+        "command": run.command,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "exit_code": run.exit_code,
+        "result": dict(run.result),
+    }

@@ -1,0 +1,164 @@
+"""Concrete parts from settings."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping as Dict
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meisa_cdc.core.budget import Window
+from meisa_cdc.core.guard import GuardSettings
+from meisa_cdc.core.mapping import Mapping, named
+from meisa_cdc.ports import Meisa, Ping, State
+from meisa_cdc.settings import Settings
+from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.templates import load_mappings
+from meisa_cdc.state import LeaseKeeper, SqlState, TemporarySpool, holder_name, open_state
+from meisa_cdc.sync.acquaintance import LIMITS, Terms
+from meisa_cdc.sync.passes import Passes
+from meisa_cdc.sync.push import Push
+from meisa_cdc.wiring.system import SystemClock, Threads
+
+if TYPE_CHECKING:
+    from meisa_cdc.meisa import MeisaClient
+    from meisa_cdc.suppressed import SuppressedTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Builds what the commands need from the settings."""
+
+    settings: Settings
+    clock: SystemClock
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Wiring":
+        """Return the wiring for these settings, with the real clock."""
+        return cls(settings=settings, clock=SystemClock())
+
+    def source(self) -> AppDatabase:
+        """Return the app database, not yet connected."""
+        return AppDatabase(
+            self.settings.require_app_database().reveal(),
+            statement_timeout=self.settings.app_database.statement_timeout,
+            variables=self.settings.vars,
+        )
+
+    def mappings(self) -> Dict[str, Mapping]:
+        """Return the mappings as their files stand. Raises MappingError."""
+        url = self.settings.require_app_database()
+        return named(
+            load_mappings(
+                self.settings.mappings_dir, variables=self.settings.vars, dialect=url.dialect
+            )
+        )
+
+    @contextmanager
+    def state_to_read(self) -> Iterator[SqlState]:
+        """Open the state for reading; one that does not exist is empty, and stays so."""
+        with open_state(
+            self.settings.state.url.reveal(), clock=self.clock, read_only=True
+        ) as state:
+            yield state
+
+    @contextmanager
+    def state_to_write(self) -> Iterator[SqlState]:
+        """Open the state without its lease, for what any process may record."""
+        with open_state(self.settings.state.url.reveal(), clock=self.clock) as state:
+            yield state
+
+    @contextmanager
+    def state_to_lead(self, command: str) -> Iterator[SqlState]:
+        """Open the state and hold its lease. Raises LeaseHeld, which names the holder."""
+        with self.state_to_write() as state, LeaseKeeper(state.lease(holder_name(command))):
+            yield state
+
+    def lease(self, state: State) -> LeaseKeeper:
+        """Return the daemon's lease on a state that this wiring opened, to be held in a `with`."""
+        if not isinstance(state, SqlState):
+            raise TypeError(type(state))
+        return LeaseKeeper(state.lease(holder_name("run")))
+
+    def terms(self) -> Terms:
+        """Return the request limits as far as they are configured."""
+        meisa = self.settings.meisa
+        return Terms(
+            configured=meisa.limits if meisa.limits_are_given else None, reserve=meisa.reserve
+        )
+
+    def windows(self, state: State) -> tuple[Window, ...]:
+        """Return the windows left to us, as far as can be known without asking Meisa."""
+        limits = state.note(LIMITS) or {}
+        remembered = Ping(
+            product="",
+            product_name="",
+            environment="",
+            scopes=(),
+            per_minute=limits.get("per_minute"),
+            per_hour=limits.get("per_hour"),
+        )
+        return self.terms().windows(remembered)
+
+    def passes(
+        self,
+        state: State,
+        windows: tuple[Window, ...],
+        mappings: Dict[str, Mapping] | None = None,
+    ) -> Passes:
+        """Return what looks at the app database."""
+        guard = self.settings.guard
+        return Passes(
+            source=self.source(),
+            state=state,
+            spool=TemporarySpool,
+            clock=self.clock,
+            guard=GuardSettings(
+                first_load=guard.first_load,
+                max_change=guard.max_change,
+                max_missing=guard.max_missing,
+                min_contacts=guard.min_contacts,
+            ),
+            windows=windows,
+            zone=self.settings.schedule.timezone,
+            mappings=self.mappings() if mappings is None else mappings,
+        )
+
+    def meisa(self) -> "MeisaClient":
+        """Return the client. Raises SettingsError where no key is set."""
+        from meisa_cdc.meisa import MeisaClient
+
+        self.settings.require_api_key()
+        return MeisaClient(
+            self.settings.meisa.base_url,
+            self.settings.require_api_key,
+            timeout=self.settings.meisa.timeout,
+            monotonic=time.monotonic,
+            now=time.time,
+        )
+
+    def push(self, state: State, meisa: Meisa, windows: tuple[Window, ...]) -> Push:
+        """Return what delivers; requests still under way at the end are left in doubt."""
+        return Push(
+            state=state,
+            meisa=meisa,
+            clock=self.clock,
+            windows=windows,
+            timeout=self.settings.meisa.timeout,
+            concurrency=self.settings.meisa.concurrency,
+            lanes=Threads("request"),
+            jitter=random.random,
+        )
+
+    def aside(self) -> Executor:
+        """Return what runs looks beside the delivery."""
+        return Threads("look")
+
+    def suppression_table(self) -> "SuppressedTable":
+        """Return the app's suppression table, on its own connection."""
+        from meisa_cdc.suppressed import SuppressedTable
+
+        return SuppressedTable(
+            self.settings.suppression_url().reveal(), table=self.settings.suppression.table
+        )

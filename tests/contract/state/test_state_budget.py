@@ -1,0 +1,228 @@
+"""What every state promises of requests: windows, intents, outcomes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.contact import Contact
+from meisa_cdc.core.delivery import Kind, Outcome, Request, intend, request_for, settle
+from meisa_cdc.ports import Grant, Settled, State
+
+ACCEPTED = Outcome(kind=Kind.ACCEPTED, code="accepted", meisa_id="m-1")
+TIMED_OUT = Outcome(kind=Kind.UNKNOWN, code="no_answer", message="timed out", attempt=True)
+
+
+def intent(contact: Contact) -> tuple[Contact, Request]:
+    """Put what is pending in doubt, and return the request for it."""
+    request = request_for(contact)
+    return intend(contact, request), request
+
+
+def pending(state: State, key: str = "7", **fields) -> None:
+    """Store a contact that Meisa knows, with these custom fields pending."""
+    known = Contact(
+        external_id=key,
+        ledger={"email": f"{key}@example.com"},
+        pending={f"custom_fields.{name}": value for name, value in fields.items()},
+        rank=1,
+        since=1.0,
+    )
+    state.settle([key], lambda *_: Settled(contact=known), now=1.0)
+
+
+def start(
+    state: State, admit: Callable[[Usage], Sequence[float] | None] | None = None
+) -> Grant | None:
+    """Start a delivery of the contact, if it is admitted."""
+    return state.grant(
+        "upsert",
+        now=10.0,
+        deadline=40.0,
+        paces=(11.0, 14.0),
+        external_id="7",
+        intend=intent,
+        admit=admit,
+        most=2,
+    )
+
+
+def started(state: State) -> Grant:
+    """Start a delivery of the contact."""
+    grant = start(state)
+    assert grant is not None
+    return grant
+
+
+def test_a_new_state_has_used_nothing(state: State):
+    """Nothing was asked yet, and nothing is paused."""
+    usage = state.usage(10)
+    assert (list(usage.done), list(usage.paces), usage.paused_until) == ([], [], 0.0)
+
+
+def test_a_request_counts_until_its_deadline(state: State):
+    """While a request is under way it counts as done at the latest time it can be."""
+    assert state.grant("ping", now=10.0, deadline=40.0, paces=(11.5, 14.0)) is not None
+    usage = state.usage(10)
+    assert list(usage.done) == [40.0]
+    assert list(usage.paces) == [11.5, 14.0]
+
+
+def test_an_answer_replaces_the_deadline(state: State):
+    """Once answered, a request counts from its answer."""
+    grant = state.grant("ping", now=10.0, deadline=40.0, paces=())
+    assert grant is not None
+    state.complete(grant, now=12.5, outcome=ACCEPTED)
+    assert list(state.usage(10).done) == [12.5]
+
+
+def test_usage_has_the_newest_first_and_no_more_than_asked(state: State):
+    """The latest times come first, whatever the order of the requests."""
+    for deadline in (30.0, 50.0, 10.0, 40.0):
+        state.grant("ping", now=1.0, deadline=deadline, paces=())
+    assert list(state.usage(3).done) == [50.0, 40.0, 30.0]
+
+
+def test_a_pause_is_not_cut_short(state: State):
+    """A pause holds for everyone; a shorter one that is asked for later does not end it."""
+    for until in (100.0, 60.0, 0.0):
+        grant = state.grant("ping", now=1.0, deadline=2.0, paces=())
+        assert grant is not None
+        state.complete(grant, now=2.0, outcome=TIMED_OUT, paused_until=until)
+    assert state.usage(1).paused_until == 100.0
+
+
+def test_the_intent_is_stored_with_the_grant(state: State):
+    """Before a request leaves, its fields are in doubt and it is on record."""
+    pending(state, plan="pro", seats=3)
+    grant = started(state)
+    assert grant.request is not None
+    assert grant.request.body["custom_fields"] == {"plan": "pro", "seats": 3}
+    assert state.load(["7"])["7"].in_doubt == {"custom_fields.plan", "custom_fields.seats"}
+    (record,) = state.deliveries()
+    assert (record.kind, record.external_id, record.started_at) == ("upsert", "7", 10.0)
+    assert (record.done_at, record.code) == (None, "")
+    assert list(record.fields) == ["custom_fields.plan", "custom_fields.seats"]
+
+
+@pytest.mark.parametrize("key", ["7", "unknown"])
+def test_with_nothing_left_to_send_nothing_is_stored(state: State, key: str):
+    """No intent, or no such contact: no grant, no pace, no row."""
+    pending(state, plan="pro")
+    before = state.usage(10)
+    assert (
+        state.grant(
+            "upsert",
+            now=10.0,
+            deadline=40.0,
+            paces=(99.0,),
+            external_id=key,
+            intend=lambda _: None,
+        )
+        is None
+    )
+    assert state.usage(10) == before
+    assert list(state.deliveries()) == []
+    assert state.load(["7"])["7"].in_doubt == frozenset()
+
+
+def test_an_error_in_the_intent_stores_nothing(state: State):
+    """A grant is stored whole or not at all."""
+    pending(state, plan="pro")
+
+    def broken(_: Contact) -> None:
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        state.grant("upsert", now=1.0, deadline=2.0, paces=(9.0,), external_id="7", intend=broken)
+    assert list(state.usage(9).done) == []
+    assert list(state.usage(9).paces) == []
+
+
+def test_an_accepted_request_moves_into_the_ledger(state: State):
+    """The outcome and what it does to the contact are stored together."""
+    pending(state, plan="pro")
+    grant = started(state)
+    request = grant.request
+    assert request is not None
+    state.complete(
+        grant, now=12.0, outcome=ACCEPTED, settle=lambda c: settle(c, request, ACCEPTED, 12.0)
+    )
+    stored = state.load(["7"])["7"]
+    assert (stored.ledger["custom_fields.plan"], stored.meisa_id) == ("pro", "m-1")
+    assert (stored.pending, stored.in_doubt) == ({}, frozenset())
+    (record,) = state.deliveries()
+    assert (record.done_at, record.code, record.message) == (12.0, "accepted", "")
+
+
+def test_an_outcome_meets_the_contact_as_it_is_by_then(state: State):
+    """What was observed while the request was under way is not lost."""
+    pending(state, plan="pro")
+    grant = started(state)
+    request = grant.request
+    assert request is not None
+
+    def newer(_: str, known: Contact | None) -> Settled:
+        assert known is not None
+        return Settled(contact=replace(known, pending={"custom_fields.plan": "free"}))
+
+    state.settle(["7"], newer, now=11.0)
+    state.complete(
+        grant, now=12.0, outcome=ACCEPTED, settle=lambda c: settle(c, request, ACCEPTED, 12.0)
+    )
+    stored = state.load(["7"])["7"]
+    assert stored.ledger["custom_fields.plan"] == "pro"
+    assert stored.pending == {"custom_fields.plan": "free"}
+
+
+def test_what_nobody_knows_stays_in_doubt(state: State):
+    """A request without an answer is on record with its reason, its fields in doubt."""
+    pending(state, plan="pro")
+    state.complete(started(state), now=40.0, outcome=TIMED_OUT, not_before=50.0)
+    assert state.load(["7"])["7"].in_doubt == {"custom_fields.plan"}
+    (record,) = state.deliveries()
+    assert (record.code, record.message) == ("no_answer", "timed out")
+
+
+def test_an_error_while_settling_leaves_the_request_open(state: State):
+    """The outcome of a request is stored whole or not at all."""
+    pending(state, plan="pro")
+    grant = started(state)
+
+    def broken(_: Contact) -> Contact:
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        state.complete(grant, now=12.0, outcome=ACCEPTED, settle=broken, paused_until=99.0)
+    (record,) = state.deliveries()
+    assert record.done_at is None
+    assert state.usage(1).paused_until == 0.0
+
+
+def test_a_request_that_is_no_delivery_has_no_contact(state: State):
+    """Any kind of request takes its grant from the same budget."""
+    grant = state.grant("ping", now=10.0, deadline=40.0, paces=(11.0,))
+    assert grant is not None
+    assert grant.request is None
+    state.complete(grant, now=11.0, outcome=ACCEPTED)
+    (record,) = state.deliveries()
+    assert (record.kind, record.external_id, list(record.fields)) == ("ping", "", [])
+
+
+def test_another_process_may_take_the_place_in_between(state: State):
+    """Admission is asked with the use as it is inside the transaction, and may be refused."""
+    pending(state, plan="pro")
+    for deadline in (40.0, 50.0, 60.0):
+        state.grant("ping", now=10.0, deadline=deadline, paces=(11.0,))
+    asked = []
+
+    def refused(usage: Usage) -> None:
+        asked.append((list(usage.done), list(usage.paces)))
+
+    assert start(state, admit=refused) is None
+    assert asked == [([60.0, 50.0], [11.0])]
+    assert len(list(state.deliveries())) == 3
+    assert state.load(["7"])["7"].in_doubt == frozenset()
+    assert start(state, admit=lambda _: (77.0,)) is not None
+    assert list(state.usage(0).paces) == [77.0]

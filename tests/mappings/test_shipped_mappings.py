@@ -1,0 +1,109 @@
+"""Every mapping that we ship is valid, explains itself and runs on the database it is made for."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from meisa_cdc.core.mapping import check_columns, check_set
+from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.templates import load_mappings
+
+ROOT = Path(__file__).parents[2]
+CONFIG = {"every", "cron", "priority", "timeout", "enabled", "fields"}
+FIELD = {"type", "missing", "null", "priority"}
+
+
+@pytest.fixture
+def mappings(shipped):
+    """Return the mappings of every folder in turn."""
+    return load_mappings(shipped.folder, variables={}, dialect=shipped.dialect)
+
+
+@pytest.fixture
+def snapshot(shipped, request):
+    """Yield a view of the database that the folder is made for."""
+    with AppDatabase(request.getfixturevalue(shipped.database)).snapshot() as view:
+        yield view
+
+
+def test_every_file_is_a_mapping(shipped, mappings):
+    """Each file of the folder is loaded; none lies where nothing reads it."""
+    files = {path.relative_to(shipped.folder) for path in shipped.folder.rglob("*.*")}
+    assert files == {Path(f"{mapping.name}.sql") for mapping in mappings}
+    assert files
+
+
+def test_every_folder_is_tested(shipped):
+    """No folder of mappings beside these is shipped."""
+    folders = {path.parent.parent for path in (ROOT / "tests" / "chinook").rglob("*.sql")}
+    assert shipped.folder in folders | {ROOT / "mappings"}
+    assert len(folders) == 3
+
+
+def test_each_says_what_it_is_for(mappings):
+    """The comment at the top is whole sentences in plain words."""
+    for mapping in mappings:
+        assert len(mapping.purpose) > 40, mapping.name
+        assert mapping.purpose.endswith("."), mapping.name
+        assert not re.search(r"[{}`_]|\bselect\b|\bjoin\b", mapping.purpose), mapping.name
+
+
+def test_each_can_be_restricted(mappings):
+    """Each says itself where the condition on the contacts goes."""
+    for mapping in mappings:
+        assert mapping.text.count("{{ only(") == 1, mapping.name
+
+
+def test_each_declares_only_what_this_version_obeys(mappings):
+    """No setting is there that would be ignored."""
+    for mapping in mappings:
+        named = set(re.findall(r"[(\s](\w+)=", mapping.text.partition("}}")[0]))
+        assert named <= CONFIG, mapping.name
+        inner = {name for each in re.findall(r"': \{(.*?)\}", mapping.text) for name in _keys(each)}
+        assert inner <= FIELD, mapping.name
+
+
+def _keys(settings: str) -> list[str]:
+    return re.findall(r"'(\w+)':", settings)
+
+
+def test_they_fit_together(mappings, snapshot):
+    """Identity alone yields e-mail, no field comes twice, every setting is about a column."""
+    columns = {
+        mapping.name: [column.name for column in snapshot.columns(mapping)] for mapping in mappings
+    }
+    assert check_set(columns) == "contacts/identity"
+    for mapping in mappings:
+        check_columns(mapping, columns[mapping.name])
+        assert tuple(columns[mapping.name]) == mapping.columns
+
+
+def test_the_database_has_a_plan_for_each(mappings, snapshot):
+    """The database explains how it would run each query."""
+    for mapping in mappings:
+        assert snapshot.explain(mapping), mapping.name
+
+
+def test_each_yields_rows_of_known_contacts(mappings, snapshot, read_rows):
+    """Each mapping has rows, one a contact at most, and all for contacts of identity."""
+    rows = {mapping.name: read_rows(snapshot, mapping) for mapping in mappings}
+    for name, observed in rows.items():
+        assert observed, name
+        assert set(observed) <= set(rows["contacts/identity"]), name
+
+
+def test_a_restricted_read_is_part_of_the_full_one(mappings, snapshot, read_rows):
+    """Reading some contacts yields exactly their rows of a full read."""
+    keys = ["3", "17", "42", "59", "no such contact"]
+    for mapping in mappings:
+        full = read_rows(snapshot, mapping)
+        some = read_rows(snapshot, mapping, keys)
+        assert some == {key: full[key] for key in keys if key in full}, mapping.name
+        assert some, mapping.name
+
+
+def test_no_field_is_a_secret(mappings):
+    """Nothing that looks like a password, a token or a hash is read."""
+    for mapping in mappings:
+        assert not re.search(r"password|passwd|token|secret|hash", mapping.text), mapping.name

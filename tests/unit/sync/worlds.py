@@ -1,0 +1,268 @@
+"""A small world to synchronise: an app database of plain tables, a state, a Meisa, a clock."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from meisa_cdc.core.budget import Window, parse_windows, windows_of
+from meisa_cdc.core.errors import MappingFailed, SourceUnavailable
+from meisa_cdc.core.guard import GuardSettings
+from meisa_cdc.core.keys import canonical_key
+from meisa_cdc.core.mapping import Column, Mapping
+from meisa_cdc.core.plan import Plan
+from meisa_cdc.sync.once import Limits, Ran, Run
+from meisa_cdc.sync.passes import Look, Passes
+from meisa_cdc.sync.push import Push
+from meisa_cdc.testing import HandClock, MemorySpool, MemoryState, ScriptedMeisa
+
+IDENTITY, PLAN, USAGE = "contacts/identity", "contacts/plan", "contacts/usage"
+Row = tuple[Any, ...]
+
+
+class Inline(Executor):
+    """Runs what is submitted at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return a future that is done."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
+            future.set_exception(error)
+        return future
+
+
+class Delayed(Executor):
+    """Keeps what is submitted until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Callable[[], Any], Future[Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return a future that is done once `answer` came to it."""
+        future: Future[Any] = Future()
+        self.waiting.append((lambda: fn(*args, **kwargs), future))
+        return future
+
+    def answer(self, place: int = 0) -> None:
+        """Do one of the things that wait, the oldest unless told otherwise."""
+        work, future = self.waiting.pop(place)
+        future.set_result(work())
+
+    def answer_all(self) -> None:
+        """Do all of it, the oldest first."""
+        while self.waiting:
+            self.answer()
+
+
+@dataclass(slots=True)
+class Table:
+    """What a mapping's query yields."""
+
+    columns: list[str]
+    rows: list[Row]
+    #: Families of the columns' types, by column.
+    types: dict[str, str] = field(default_factory=dict)
+
+
+class Tables:
+    """`ports.Source` and its one snapshot, over tables by mapping name."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, Table] = {}
+        #: Mappings whose query fails in the middle.
+        self.failing: set[str] = set()
+        #: Mappings whose query the database does not even describe.
+        self.refused: set[str] = set()
+        #: The connection is lost before the snapshot ends.
+        self.down = False
+        #: Rows yielded at a time.
+        self.batch = 3
+        #: Every read: mapping, and the keys it was restricted to.
+        self.reads: list[tuple[str, list[str] | None]] = []
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Tables"]:
+        """Yield the tables as they are."""
+        yield self
+        if self.down:
+            raise SourceUnavailable("The app database went away.")
+
+    def columns(self, mapping: Mapping) -> list[Column]:
+        """Return the columns of a mapping's table."""
+        if mapping.name in self.refused:
+            raise MappingFailed("no such table", mapping=mapping.name)
+        table = self.tables[mapping.name]
+        return [Column(name=name, type=table.types.get(name, "")) for name in table.columns]
+
+    def read(
+        self, mapping: Mapping, keys: Sequence[str] | None = None
+    ) -> Iterator[Sequence[Sequence[object]]]:
+        """Yield the rows in small batches."""
+        self.reads.append((mapping.name, None if keys is None else list(keys)))
+        table = self.tables[mapping.name]
+        rows = list(table.rows)
+        if keys is not None:
+            place = table.columns.index("external_id")
+            wanted = set(keys)
+            rows = [row for row in rows if canonical_key(row[place]) in wanted]
+        for start in range(0, len(rows), self.batch):
+            yield rows[start : start + self.batch]
+            if mapping.name in self.failing:
+                break
+        if mapping.name in self.failing:
+            raise MappingFailed("statement timeout", mapping=mapping.name)
+
+
+def windows(text: str = "1000/1s") -> tuple[Window, ...]:
+    """Return request windows without a reserve."""
+    return windows_of(parse_windows(text), 0.0)
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """Everything that one sync touches, and the sync itself."""
+
+    clock: HandClock = field(default_factory=HandClock)
+    state: MemoryState = field(default_factory=MemoryState)
+    source: Tables = field(default_factory=Tables)
+    mappings: dict[str, Mapping] = field(default_factory=dict)
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    windows: tuple[Window, ...] = field(default_factory=windows)
+    lanes: Executor = field(default_factory=Inline)
+    concurrency: int = 1
+    meisa: ScriptedMeisa = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Meisa lives by the same clock."""
+        self.meisa = ScriptedMeisa(self.clock)
+
+    def table(self, name: str, columns: str, rows: Sequence[Row], **settings: Any) -> None:
+        """Set a mapping and what it yields; `columns` are words, the key is one of them."""
+        before = self.mappings.get(name)
+        digest = "first edition" if before is None else before.digest
+        self.mappings[name] = Mapping(name=name, text="", **{"digest": digest, **settings})
+        self.source.tables[name] = Table(columns=columns.split(), rows=list(rows))
+
+    def people(self, *keys: object, rows: Sequence[Row] = ()) -> None:
+        """Set identity to these keys, each with an address of its own, and further rows."""
+        plain = [(key, f"{key}@example.com", f"Name {key}") for key in keys]
+        self.table(IDENTITY, "external_id email first_name", [*plain, *rows])
+
+    def plans(self, plans: dict[Any, Any]) -> None:
+        """Set the plan of these keys."""
+        self.table(PLAN, "external_id plan", list(plans.items()))
+
+    def rows(self, name: str) -> list[Row]:
+        """Return a table's rows, to be changed in place."""
+        return self.source.tables[name].rows
+
+    def edit(self, name: str, digest: str = "second edition", **settings: Any) -> None:
+        """Change a mapping's file."""
+        self.mappings[name] = replace(self.mappings[name], digest=digest, **settings)
+
+    def passes(self) -> Passes:
+        """Return what looks at the app database."""
+        return Passes(
+            source=self.source,
+            state=self.state,
+            spool=MemorySpool,
+            clock=self.clock,
+            guard=self.guard,
+            windows=self.windows,
+            zone=ZoneInfo("UTC"),
+            mappings=self.mappings,
+        )
+
+    def push(self) -> Push:
+        """Return what delivers."""
+        return Push(
+            state=self.state,
+            meisa=self.meisa,
+            clock=self.clock,
+            windows=self.windows,
+            timeout=30.0,
+            concurrency=self.concurrency,
+            lanes=self.lanes,
+            jitter=lambda: 0.5,
+        )
+
+    def look(
+        self, due: Sequence[str] | None = None, *, whole: bool = True
+    ) -> AbstractContextManager[Look]:
+        """Look at these mappings, or all."""
+        return self.passes().look(self.mappings if due is None else due, whole=whole)
+
+    def plan(self, due: Sequence[str] | None = None) -> Plan:
+        """Return the plan of a dry run."""
+        with self.look(due) as look:
+            return look.plan
+
+    def admit(self, due: Sequence[str] | None = None, *, whole: bool = False) -> Look:
+        """Do a daemon's pass; deliver nothing."""
+        with self.look(due, whole=whole) as look:
+            self.passes().admit(look, replace_holds=False)
+            return look
+
+    def run(self, **settings: Any) -> Run:
+        """Return one run of `sync`, not yet begun."""
+        given: dict[str, Any] = {
+            "passes": self.passes(),
+            "push": self.push(),
+            "clock": self.clock,
+            "aside": Inline(),
+            "every": 60.0,
+            "due": frozenset(self.mappings),
+            "stopping": lambda: False,
+        }
+        return Run(**{**given, **settings})
+
+    def sync(
+        self, due: Sequence[str] | None = None, *, approve: str = "", limits: Limits | None = None
+    ) -> Ran:
+        """Do one run of `sync`, without waiting for what was put off."""
+        names = self.mappings if due is None else due
+        run = self.run(due=frozenset(names), limits=limits or Limits(no_wait=True))
+        return run.run(approve=approve)
+
+    def held_at_meisa(self, key: str) -> dict[str, Any] | None:
+        """Return the fields that Meisa holds for a contact."""
+        contact = self.meisa.find(key)
+        return None if contact is None else contact.fields()
+
+    def bodies(self) -> list[dict[str, Any]]:
+        """Return the bodies sent since the last call."""
+        sent = [dict(request.body) for request in self.meisa.requests]
+        self.meisa.requests.clear()
+        return sent
+
+    def sent_keys(self) -> list[str]:
+        """Return whom the requests since the last call were about, in order."""
+        return [body["external_id"] for body in self.bodies()]
+
+
+def dump(state: MemoryState) -> str:
+    """Return all that a state holds, to compare it with itself later."""
+    kept = {name: value for name, value in vars(state).items() if name not in _MACHINERY}
+    return repr(kept)
+
+
+def backup_of(state: MemoryState) -> MemoryState:
+    """Return a state that holds what this one holds now."""
+    copy = MemoryState()
+    for name, value in vars(state).items():
+        if name not in _MACHINERY:
+            setattr(copy, name, _copied(value))
+    return copy
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(each) for name, each in value.items()}
+    return value
+
+
+_MACHINERY = ("on_step", "_lock")
