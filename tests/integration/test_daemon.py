@@ -124,6 +124,7 @@ def test_a_restart_reads_what_is_due_and_nothing_else(home: Installation):
     home.sync()
     home.app_has(people(3, first_name="Bea", plan="pro"))
     with home.program("run") as program:
+        until(lambda: home.meisa_has() == renamed("Bea"))
         program.heard("pass", 3)
         assert {tuple(each) for each in read_in(program)} == {("contacts/identity",)}
     assert home.meisa_has() == renamed("Bea")
