@@ -107,6 +107,7 @@ def home(tmp_path: Path, disk: Disk) -> Iterator[Installation]:
     unmeasured = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
     with Installation.at(
         tmp_path,
+        None,
         MEISA_CDC_STATE__URL=state,
         MEISA_CDC_MEISA__CONCURRENCY=concurrency,
         **(unmeasured if isinstance(disk, LimitedProcess) else {}),
