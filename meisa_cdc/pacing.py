@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from meisa_cdc.core.budget import Usage, Window, admit, sane, wait
+from meisa_cdc.core.budget import Usage, Window, admit, period_of, sane, wait
 from meisa_cdc.core.delivery import BUSY, Kind, Outcome, clamp_pause
 from meisa_cdc.core.durations import spoken
 from meisa_cdc.core.errors import MeisaCdcError, MeisaUnavailable
+from meisa_cdc.core.traffic import after_any
 from meisa_cdc.ports import Budget, Clock, Grant
 
 #: Seconds a request waits for its turn before it is left to the next run.
@@ -48,13 +49,17 @@ def within_budget(
     Raises what `call` raises, and MeisaUnavailable where no turn came within the patience or
     the process is to end.
     """
-    grant = _granted(kind, budget, clock, pacing)
+    grant, started = _granted(kind, budget, clock, pacing)
     try:
         result = call()
     except MeisaCdcError as error:
         now, outcome = clock.now(), outcome_of(error)
-        paused_until = now + outcome.pause if outcome.pause else 0.0
-        budget.complete(grant, now=now, outcome=outcome, paused_until=paused_until)
+
+        def reacted(usage: Usage, _: int) -> Usage:
+            return after_any(pacing.windows, usage, outcome, started=started, now=now)
+
+        most, since = _extent(pacing.windows, now)
+        budget.complete(grant, now=now, outcome=outcome, react=reacted, most=most, since=since)
         raise
     budget.complete(grant, now=clock.now(), outcome=Outcome(kind=Kind.ACCEPTED, code="accepted"))
     return result
@@ -65,10 +70,14 @@ def pause_after(status: int, retry_after: float | None) -> float:
     return clamp_pause(retry_after, otherwise=UNTOLD_PAUSE if status == BUSY else 0.0)
 
 
-def _granted(kind: str, budget: Budget, clock: Clock, pacing: Pacing) -> Grant:
-    """Return the permission to send, once there is room for a request."""
+def _extent(windows: Sequence[Window], now: float) -> tuple[int, float]:
+    """Return how many newest answers count, and since when."""
+    return max(window.count for window in windows), now - period_of(windows)
+
+
+def _granted(kind: str, budget: Budget, clock: Clock, pacing: Pacing) -> tuple[Grant, float]:
+    """Return the permission to send, and when it was given, once there is room for a request."""
     windows = pacing.windows
-    most = max(window.count for window in windows)
     give_up = clock.now() + pacing.patience
     while True:
         now = clock.now()
@@ -77,10 +86,13 @@ def _granted(kind: str, budget: Budget, clock: Clock, pacing: Pacing) -> Grant:
             return admit(windows, sane(windows, usage, now, pacing.timeout), now)
 
         deadline = now + pacing.timeout
-        grant = budget.grant(kind, now=now, deadline=deadline, paces=(), admit=admitted, most=most)
+        most, since = _extent(windows, now)
+        grant = budget.grant(
+            kind, now=now, deadline=deadline, admit=admitted, most=most, since=since
+        )
         if grant is not None:
-            return grant
-        pause = wait(windows, sane(windows, budget.usage(most), now, pacing.timeout), now)
+            return grant, now
+        pause = wait(windows, sane(windows, budget.usage(most, since), now, pacing.timeout), now)
         if now + pause > give_up:
             raise MeisaUnavailable(
                 f"The request budget is spent; the next request is free in {spoken(pause)}."

@@ -160,8 +160,8 @@ class RunRecord:
 class Budget(Protocol):
     """The persisted use of the request windows, shared by every process."""
 
-    def usage(self, most: int) -> Usage:
-        """Return what was started and answered, at most that many newest entries."""
+    def usage(self, most: int, since: float = 0.0) -> Usage:
+        """Return what was started, and answered after `since`: that many newest entries at most."""
 
     def grant(
         self,
@@ -169,17 +169,17 @@ class Budget(Protocol):
         *,
         now: float,
         deadline: float,
-        paces: Sequence[float],
+        admit: Callable[[Usage], Sequence[float] | None],
         external_id: str = "",
         intend: Callable[[Contact], tuple[Contact, Request] | None] | None = None,
-        admit: Callable[[Usage], Sequence[float] | None] | None = None,
         most: int = 0,
+        since: float = 0.0,
     ) -> Grant | None:
         """Store in one transaction that a request starts: its row, the paces, the intent.
 
-        `admit` gets the use as it is inside the transaction, its `most` newest entries, and
-        returns the paces to store in place of `paces`; None: there is no room after all, since
-        another process started a request meanwhile, and nothing is stored.
+        `admit` gets the use as it is inside the transaction, as `usage` returns it, and
+        returns the paces to store; None: there is no room after all, since another process
+        started a request meanwhile, and nothing is stored.
         `intend` gets the contact as it is now and returns it with its fields in doubt, beside
         the request to send; None: there is nothing left to send, and nothing is stored.
         """
@@ -192,9 +192,19 @@ class Budget(Protocol):
         outcome: Outcome,
         settle: Callable[[Contact], Contact] | None = None,
         not_before: float = 0.0,
-        paused_until: float = 0.0,
+        react: Callable[[Usage, int], Usage] | None = None,
+        most: int = 0,
+        since: float = 0.0,
     ) -> None:
-        """Store in one transaction what came of a request, and what it does to its contact."""
+        """Store in one transaction what came of a request, and what it does to its contact.
+
+        `react` gets the use, as `usage` returns it, and, after a rejection, how many of the
+        newest deliveries were rejected (else 0); what it returns of pause, throttle and breaker
+        is stored.
+        """
+
+    def forgive(self) -> None:
+        """Let deliveries go on after rejections: earlier ones count no more."""
 
 
 class Contacts(Protocol):
@@ -225,7 +235,7 @@ class Contacts(Protocol):
         """Yield batches of keys, in order, of contacts with anything pending or quarantined."""
 
     def due(self, now: float, most: int) -> Sequence[str]:
-        """Return the keys of contacts whose fields that ride along are due, the longest first."""
+        """Return the keys of contacts with something due: what rides along, or a confirmation."""
 
     def keys(self) -> Iterator[Sequence[str]]:
         """Yield batches of the keys of all contacts, in order."""
@@ -239,8 +249,13 @@ class Contacts(Protocol):
     ) -> None:
         """Load these contacts, decide each anew and store all of it in one transaction."""
 
-    def next_deliveries(self, now: float, most: int, busy: Sequence[str] = ()) -> Sequence[str]:
-        """Return the keys of the next contacts to deliver, the most urgent and oldest first."""
+    def next_deliveries(
+        self, now: float, most: int, busy: Sequence[str] = (), *, favour: int | None = None
+    ) -> Sequence[str]:
+        """Return the keys of the next contacts to deliver, the most urgent and oldest first.
+
+        `favour` is the rank whose turn it is, where it has anything to deliver.
+        """
 
     def next_attempt(self) -> float | None:
         """Return the earliest epoch second at which a deferred contact may be tried again."""
@@ -346,6 +361,9 @@ class Spool(Protocol):
 
     def claims(self, mapping: str, email_keys: Sequence[str]) -> list[Claim]:
         """Return the contacts observed with these addresses in this pass (`holds` is False)."""
+
+    def addresses(self, mapping: str, keys: Sequence[str]) -> dict[str, str]:
+        """Return the case-folded addresses that these contacts were observed with in this pass."""
 
     def emails(self, mapping: str) -> Iterator[Sequence[str]]:
         """Yield batches of the distinct case-folded addresses seen in this pass."""

@@ -65,6 +65,7 @@ def retry(
     wiring = Wiring.of(session.settings())
     with wiring.state_to_write() as state:
         count = state.release(contacts or None)
+        state.forgive()
     session.output.json({"released": count})
     session.output.text(f"{count} contacts are tried again by the next run.")
 

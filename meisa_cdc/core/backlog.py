@@ -1,9 +1,22 @@
-"""Which delivery is next: class, then oldest."""
+"""Which delivery is next: class, then oldest, and now and then a turn for what waits longest."""
 
 from collections.abc import Iterable
 
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.mapping import Priority
+
+#: Of so many deliveries in a row, one is for each lower class, so that nothing starves.
+ROUND = 10
+_TURNS = {ROUND // 2 - 1: Priority.NORMAL, ROUND - 1: Priority.BACKGROUND}
+
+
+def favoured(turn: int) -> int | None:
+    """Return the class whose turn it is, whatever waits above it; None: the most urgent's.
+
+    `turn` counts deliveries. A class with nothing to deliver leaves its turn to the others.
+    """
+    priority = _TURNS.get(turn % ROUND)
+    return None if priority is None else int(priority)
 
 
 def rank_of(contact: Contact, causes: Iterable[Priority]) -> int | None:

@@ -10,9 +10,11 @@ on the server stay content.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.durations import duration
+from meisa_cdc.core.sharing import Throttle, share, shrunk
 
 #: Burst as a part of the count: the shortest window may be less even than the long ones.
 SHORT_BURST = 12
@@ -32,6 +34,8 @@ class Window:
     period: float
     #: Requests that may start at once after a rest.
     burst: int
+    #: What the server admits to everyone with the key; 0: no more than `count`.
+    limit: int = 0
 
     @property
     def interval(self) -> float:
@@ -55,6 +59,12 @@ class Usage:
     paces: Sequence[float] = ()
     #: Nothing starts before this; set when the server told us to wait.
     paused_until: float = 0.0
+    #: How much of the windows is ours, as far as others were seen to use the key.
+    throttle: Throttle = field(default_factory=Throttle)
+    #: Whether deliveries go on.
+    breaker: Breaker = field(default_factory=Breaker)
+    #: Deliveries started so far; says whose turn is next.
+    turn: int = 0
 
 
 def parse_windows(text: str) -> tuple[tuple[int, float], ...]:
@@ -81,12 +91,32 @@ def windows_of(limits: Sequence[tuple[int, float]], reserve: float) -> tuple[Win
         # A float product such as 1000 * (1 - 0.1) must not lose a whole request.
         count = max(1, math.floor(limit * (1 - reserve) + 1e-9))
         part = SHORT_BURST if period == shortest else LONG_BURST
-        windows.append(Window(count=count, period=period, burst=max(1, count // part)))
+        burst = max(1, count // part)
+        windows.append(Window(count=count, period=period, burst=burst, limit=limit))
     return tuple(windows)
+
+
+def taken(windows: Sequence[Window], usage: Usage, now: float) -> Sequence[Window]:
+    """Return the windows that we take at present, where others were seen to use the key too."""
+    part = share(usage.throttle, now)
+    if part >= 1.0:
+        return windows
+    return [
+        replace(
+            window,
+            count=max(1, math.floor(window.count * part + 1e-9)),
+            burst=max(1, math.floor(window.burst * part)),
+        )
+        for window in windows
+    ]
 
 
 def wait(windows: Sequence[Window], usage: Usage, now: float) -> float:
     """Return the seconds until the next request may start; 0 where it may start now."""
+    return _wait(taken(windows, usage, now), usage, now)
+
+
+def _wait(windows: Sequence[Window], usage: Usage, now: float) -> float:
     start = max(now, usage.paused_until)
     for place, window in enumerate(windows):
         start = max(start, _free_again(window, usage.done, now))
@@ -97,13 +127,32 @@ def wait(windows: Sequence[Window], usage: Usage, now: float) -> float:
 def advance(windows: Sequence[Window], usage: Usage, now: float) -> tuple[float, ...]:
     """Return the paces after a request that starts now."""
     return tuple(
-        max(now, _pace(usage, place)) + window.interval for place, window in enumerate(windows)
+        max(now, _pace(usage, place)) + window.interval
+        for place, window in enumerate(taken(windows, usage, now))
     )
 
 
 def admit(windows: Sequence[Window], usage: Usage, now: float) -> tuple[float, ...] | None:
     """Return the paces after a request that starts now; None where none may start."""
     return None if wait(windows, usage, now) > 0 else advance(windows, usage, now)
+
+
+def paused(usage: Usage, until: float) -> Usage:
+    """Return the usage after we were told to wait; a shorter wait does not end a longer one."""
+    return replace(usage, paused_until=max(usage.paused_until, until))
+
+
+def contested(windows: Sequence[Window], usage: Usage, *, started: float, now: float) -> Usage:
+    """Return the usage after a request that started then was answered 429.
+
+    We kept within the windows, so in at least one of them others used what we did not.
+    """
+    others = min(
+        1.0 - min(1.0, (window.count - left(window, usage, now)) / (window.limit or window.count))
+        for window in windows
+    )
+    throttle = shrunk(usage.throttle, others=others, started=started, now=now)
+    return replace(usage, throttle=throttle)
 
 
 def sane(windows: Sequence[Window], usage: Usage, now: float, timeout: float) -> Usage:
@@ -113,22 +162,31 @@ def sane(windows: Sequence[Window], usage: Usage, now: float, timeout: float) ->
     more, so the bursts are taken as spent: the even pace alone keeps within the windows then.
     """
     paces = []
-    for place, window in enumerate(windows):
+    for place, window in enumerate(taken(windows, usage, now)):
         pace, spent = _pace(usage, place), now + window.tolerance
         paces.append(spent if pace > spent + window.interval + timeout else pace)
     done = [each for each in usage.done if each <= now + timeout]
-    return Usage(
+    throttle = usage.throttle
+    if throttle.since > now + timeout:
+        throttle = replace(throttle, since=now, others_at=now)
+    return replace(
+        usage,
         done=tuple(sorted(done, reverse=True)),
         paces=tuple(paces),
         paused_until=usage.paused_until if usage.paused_until <= now + LONGEST_PAUSE else 0.0,
+        throttle=throttle,
     )
 
 
 def forecast(windows: Sequence[Window], usage: Usage, requests: int, now: float) -> float:
-    """Return the seconds until that many further requests have started."""
+    """Return the seconds until that many further requests have started.
+
+    Where others use the key, this is what the present share allows; it may grow meanwhile.
+    """
     if requests <= 0:
         return 0.0
-    first = now + wait(windows, usage, now)
+    windows = taken(windows, usage, now)
+    first = now + _wait(windows, usage, now)
     last = first
     for place, window in enumerate(windows):
         pace = max(first, _pace(usage, place))
@@ -143,6 +201,11 @@ def _room_for(window: Window, done: Sequence[float], requests: int, now: float) 
     if len(done) <= window.count - within:
         return now
     return done[window.count - within] + window.period
+
+
+def period_of(windows: Sequence[Window]) -> float:
+    """Return the seconds of the longest window: what was answered before counts no more."""
+    return max(window.period for window in windows)
 
 
 def left(window: Window, usage: Usage, now: float) -> int:

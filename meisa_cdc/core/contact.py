@@ -50,6 +50,18 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A request without a clear answer, which Meisa may carry out after a newer one."""
+
+    #: What it carried.
+    fields: frozenset[str]
+    #: Epoch seconds at which it was given up.
+    at: float
+    #: Epoch seconds at which these fields are sent once more, to be sure; None: not needed yet.
+    confirm_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
     """What our state holds of one contact."""
 
@@ -79,6 +91,12 @@ class Contact:
     since: float | None = None
     #: Priority of what is pending, as its rank; None where none is pending.
     rank: int | None = None
+    #: What may still take effect late; None: nothing.
+    late: Late | None = None
+    #: Pending fields that a mapping yields only lately: everybody has a difference there.
+    novel: frozenset[str] = frozenset()
+    #: Fields that a contact which is gone left at Meisa under the address that this one takes.
+    inherits: frozenset[str] = frozenset()
 
     def last_observed(self, name: str) -> Value | Unset:
         """Return the ledger's value of a field overlaid with what was observed otherwise."""
@@ -125,6 +143,10 @@ class Claim:
     holds: bool
     #: The app has the address for this contact at present.
     observes: bool
+    #: What Meisa holds under the address of a contact that is gone; None where it is not gone.
+    leaves: frozenset[str] | None = None
+    #: The address it goes by now is in turn held by the one that asks, directly or by others.
+    circular: bool = False
 
 
 def acknowledged(contact: Contact, values: Fields) -> Contact:
@@ -136,6 +158,7 @@ def acknowledged(contact: Contact, values: Fields) -> Contact:
         ledger={**contact.ledger, **values},
         pending=pending,
         riding=riding,
+        novel=contact.novel & pending.keys(),
         due=contact.due if riding else None,
         rank=contact.rank if pending else None,
         since=contact.since if pending else None,
@@ -172,6 +195,26 @@ def overdue(contact: Contact, now: float) -> Contact:
         due=None,
         rank=OVERDUE_RANK if contact.rank is None and sendable else contact.rank,
         since=contact.due if contact.since is None else contact.since,
+    )
+
+
+def confirming(contact: Contact, now: float) -> Contact:
+    """Return the contact with what may have been overwritten late in doubt, if that is due."""
+    late = contact.late
+    if late is None or late.confirm_at is None or late.confirm_at > now:
+        return contact
+    held = late.fields & contact.ledger.keys()
+    return doubted(replace(contact, late=None), frozenset(held), now)
+
+
+def vacated(contact: Contact) -> Contact:
+    """Return a contact that is gone without what Meisa held of it, which is another's now."""
+    return replace(
+        contact,
+        ledger={},
+        in_doubt=contact.in_doubt | contact.ledger.keys(),
+        meisa_id="",
+        late=None,
     )
 
 

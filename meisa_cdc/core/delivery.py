@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from meisa_cdc.core.contact import EMAIL, SOURCE, TAG_NAMES, Contact, Fields, Quarantined, payload
+from meisa_cdc.core.contact import (
+    EMAIL,
+    SOURCE,
+    TAG_NAMES,
+    Contact,
+    Fields,
+    Late,
+    Quarantined,
+    payload,
+)
 from meisa_cdc.core.values import Value, email_key, fingerprint, same
 
 #: A server may ask us to wait; less than a second or more than an hour is not believed.
@@ -18,6 +27,13 @@ LONGEST_DELAY = 900.0
 REJECTIONS = frozenset({400, 409, 413, 422})
 BUSY = 429
 TIMED_OUT = 408
+#: How the codes of refused contacts begin, and the one of an answer about somebody else.
+REJECTED = "rejected_"
+IDENTITY_MISMATCH = "identity_mismatch"
+#: Somebody in between gave up waiting; what we asked for may still happen.
+GIVEN_UP = frozenset({"http_408", "http_502", "http_504"})
+#: Seconds after which a request that was given up is taken to have been carried out or lost.
+SETTLES = 600.0
 
 
 class Kind(StrEnum):
@@ -138,7 +154,7 @@ def judge(request: Request, answer: Answer) -> Outcome:
     if status in REJECTIONS:
         return Outcome(
             kind=Kind.REJECTED,
-            code=f"rejected_{status}",
+            code=f"{REJECTED}{status}",
             message=_message(answer),
             untouched=True,
         )
@@ -176,7 +192,7 @@ def _judge_success(request: Request, answer: Answer) -> Outcome:
         or email_key(email) != email_key(str(wanted))
     ):
         message = f"asked for {request.external_id}, answered for {external_id}"
-        return Outcome(kind=Kind.REJECTED, code="identity_mismatch", message=message)
+        return Outcome(kind=Kind.REJECTED, code=IDENTITY_MISMATCH, message=message)
     normalised = _normalised(request, body)
     return Outcome(
         kind=Kind.ACCEPTED,
@@ -212,14 +228,24 @@ def _alike(returned: Any, sent: Value) -> bool:
         return False
 
 
-def settle(contact: Contact, request: Request, outcome: Outcome, now: float) -> Contact:
+def is_rejection(code: str) -> bool:
+    """Tell whether an outcome's code is one of a contact that Meisa refused."""
+    return code.startswith(REJECTED) or code == IDENTITY_MISMATCH
+
+
+def settle(
+    contact: Contact, request: Request, outcome: Outcome, *, started: float, now: float
+) -> Contact:
     """Return the contact as it must be stored after the outcome.
 
     What was observed since the request started is kept: only fields whose value is still the
     one that was sent stop being pending.
     """
     if outcome.kind is Kind.ACCEPTED:
-        return _accepted(contact, request, outcome)
+        return replace(_accepted(contact, request, outcome), late=_late(contact.late, started, now))
+    if outcome.kind is Kind.UNKNOWN or outcome.code in GIVEN_UP:
+        earlier = contact.late.fields if contact.late else frozenset()
+        contact = replace(contact, late=Late(fields=earlier | set(request.fields), at=now))
     if outcome.untouched:
         contact = replace(contact, in_doubt=contact.in_doubt - request.doubted)
     if outcome.kind is Kind.REJECTED:
@@ -228,6 +254,13 @@ def settle(contact: Contact, request: Request, outcome: Outcome, now: float) -> 
         )
         return replace(contact, quarantine=held, rank=None)
     return contact
+
+
+def _late(late: Late | None, started: float, now: float) -> Late | None:
+    """Return what may still overwrite what was just accepted, and when that will be known."""
+    if late is None or (late.confirm_at is None and started - late.at >= SETTLES):
+        return None
+    return late if late.confirm_at is not None else replace(late, confirm_at=now + SETTLES)
 
 
 def _accepted(contact: Contact, request: Request, outcome: Outcome) -> Contact:
@@ -255,6 +288,8 @@ def _accepted(contact: Contact, request: Request, outcome: Outcome) -> Contact:
         quarantine=None,
         rank=contact.rank if pending else None,
         since=contact.since if pending else None,
+        novel=contact.novel & pending.keys(),
+        inherits=frozenset(),
     )
 
 

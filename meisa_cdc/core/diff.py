@@ -21,7 +21,7 @@ from meisa_cdc.core.delivery import request_for
 from meisa_cdc.core.errors import InvalidValue
 from meisa_cdc.core.mapping import Mapping, Priority, missing_value, null_is_sent
 from meisa_cdc.core.policy import Policy, causes
-from meisa_cdc.core.values import Value, canonical_email, same
+from meisa_cdc.core.values import Value, canonical_email, email_key, same
 
 
 class Action(StrEnum):
@@ -48,6 +48,8 @@ class Reading:
     covers_new: bool
     #: Fingerprint of a missing row.
     missing: bytes = b""
+    #: Fields that nothing yielded before this pass.
+    introduced: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ class FieldChange:
     causes: bool = True
     #: Seconds after which it is sent even if nothing else is; None: it waits for others.
     at_least_every: float | None = None
+    #: The field itself is new, so that everybody has a difference: no reason to hurry.
+    novel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +149,25 @@ def compare(
     if contact.invalid and person is None:
         return Comparison(external_id=external_id, action=Action.INVALID, contact=None, known=True)
 
-    return _differences(contact, known, staged, readings, now)
+    return _differences(_heir(contact, person, claims), known, staged, readings, identity, now)
+
+
+def _heir(contact: Contact, person: Staged | None, claims: Sequence[Claim]) -> Contact:
+    """Return the contact with what Meisa already holds under its address, of one that is gone."""
+    email = contact.email if person is None else person.values.get(EMAIL)
+    address = email_key(email) if isinstance(email, str) else ""
+    fields = frozenset().union(
+        *(c.leaves for c in claims if c.leaves is not None and c.email_key == address)
+    )
+    inherits = fields - {EMAIL, SOURCE, TAG_NAMES}
+    if not inherits:
+        return contact
+    return replace(
+        contact,
+        inherits=contact.inherits | inherits,
+        # Whatever Meisa makes of the two, it ends with our values.
+        in_doubt=contact.in_doubt | (inherits & contact.ledger.keys()),
+    )
 
 
 def _removed(contact: Contact, person: Staged, identity: str) -> Comparison:
@@ -212,15 +234,30 @@ def email_conflict(external_id: str, claims: Sequence[Claim]) -> tuple[str, str]
         if claim.holds and claim.observes:
             return "email_duplicate", f"the address belongs to {claim.external_id} at Meisa"
     for claim in others:
-        if claim.holds:
-            message = (
-                f"the address is still {claim.external_id}'s at Meisa; it is free once another "
-                f"address of {claim.external_id} was accepted there. Where that contact is gone "
-                "from the app, or waits for this one's address, change its address at Meisa"
-            )
-            return "email_waiting", message
-    names = ", ".join(claim.external_id for claim in others[:5])
+        if claim.holds and claim.leaves is None:
+            return _held_by(claim)
+    wanting = [claim for claim in others if claim.observes]
+    if not wanting:
+        return None
+    names = ", ".join(claim.external_id for claim in wanting[:5])
     return "email_duplicate", f"the same address is used by {names}"
+
+
+def _held_by(claim: Claim) -> tuple[str, str]:
+    """Return why an address that somebody at Meisa is about to leave cannot be used yet."""
+    other = claim.external_id
+    if claim.circular:
+        message = (
+            f"the address is still {other}'s at Meisa, and {other} waits for this contact's in "
+            "turn. Give one of them a third address for as long as a sync takes, in the app or "
+            "at Meisa"
+        )
+        return "email_cycle", message
+    message = (
+        f"the address is still {other}'s at Meisa; this contact follows once another address "
+        f"of {other} was accepted there"
+    )
+    return "email_waiting", message
 
 
 def _differences(
@@ -228,6 +265,7 @@ def _differences(
     known: Contact | None,
     staged: Dict[str, Staged],
     readings: Sequence[Reading],
+    identity: str,
     now: float,
 ) -> Comparison:
     changes: list[FieldChange] = []
@@ -237,7 +275,8 @@ def _differences(
             value = _value(contact, seen, reading.mapping, column)
             if value is UNSET or not _differs(contact, field_of(column), value):
                 continue
-            changes.append(_change(contact, reading.mapping, column, value, now))
+            changes.append(_change(contact, reading, column, value, now))
+    changes.extend(_emptied(contact, readings, identity))
     causing = tuple(change for change in changes if change.causes)
     riding = tuple(change for change in changes if not change.causes)
     settled, action = _counted(_with_differences(contact, causing, riding, now), causing)
@@ -268,6 +307,24 @@ def _with_differences(
         present=True,
         invalid="",
         since=(now if contact.since is None else contact.since) if causing else None,
+        novel=frozenset(change.field for change in causing if change.novel),
+    )
+
+
+def _emptied(contact: Contact, readings: Sequence[Reading], identity: str) -> Iterable[FieldChange]:
+    """Yield the NULLs for what a contact inherits in fields that no mapping yields."""
+    mapped = {field_of(column) for reading in readings for column in reading.columns}
+    yield from (
+        FieldChange(
+            field=name,
+            mapping=identity,
+            old=contact.ledger.get(name),
+            new=None,
+            priority=Priority.NORMAL,
+            new_in_this_pass=name not in contact.pending,
+        )
+        for name in sorted(contact.inherits - mapped)
+        if contact.ledger.get(name) is not None or name not in contact.ledger
     )
 
 
@@ -279,7 +336,8 @@ def _counted(contact: Contact, causing: Sequence[FieldChange]) -> tuple[Contact,
             return replace(contact, rank=None), Action.QUARANTINED
         contact = replace(contact, quarantine=None)
     priorities = (
-        Priority.BACKGROUND if same(c.old, c.new) and contact.ledger else c.priority
+        # What only repeats a value, or differs for everybody, is in no hurry.
+        Priority.BACKGROUND if c.novel or (same(c.old, c.new) and contact.ledger) else c.priority
         for c in causing
     )
     contact = replace(contact, rank=rank_of(contact, priorities))
@@ -301,11 +359,12 @@ def _value(contact: Contact, seen: Staged | None, mapping: Mapping, column: str)
         return contact.last_observed(name)
     value = seen.values.get(column) if seen.row else missing_value(mapping, column)
     if value is UNSET:
-        return contact.last_observed(name)
+        kept = contact.last_observed(name)
+        return None if kept is UNSET and name in contact.inherits else kept
     if name == TAG_NAMES:
         # Tags are only ever added, so a vanished one is no difference, nor are all of them.
         return [*sorted({*_texts(contact.ledger.get(TAG_NAMES)), *_texts(value)})]
-    if value is None and not null_is_sent(mapping, column):
+    if value is None and not null_is_sent(mapping, column) and name not in contact.inherits:
         return contact.ledger.get(name, UNSET)
     return canonical_email(value) if name == EMAIL else value
 
@@ -323,13 +382,16 @@ def _differs(contact: Contact, name: str, value: Value) -> bool:
     held = contact.ledger.get(name, UNSET)
     if held is UNSET:
         # A field that Meisa never held needs no NULL, and no empty list of tags.
-        return value is not None and not (name == TAG_NAMES and not value)
+        if value is None:
+            return name in contact.inherits
+        return not (name == TAG_NAMES and not value)
     return not same(held, value)
 
 
-def _change(contact: Contact, mapping: Mapping, column: str, new: Value, now: float) -> FieldChange:
-    name = field_of(column)
+def _change(contact: Contact, reading: Reading, column: str, new: Value, now: float) -> FieldChange:
+    name, mapping = field_of(column), reading.mapping
     before = contact.pending.get(name, UNSET)
+    fresh = before is UNSET or not same(before, new)
     policy = mapping.settings_of(column).policy
     return FieldChange(
         field=name,
@@ -337,9 +399,10 @@ def _change(contact: Contact, mapping: Mapping, column: str, new: Value, now: fl
         old=contact.ledger.get(name),
         new=new,
         priority=mapping.priority_of(column),
-        new_in_this_pass=before is UNSET or not same(before, new),
+        new_in_this_pass=fresh,
         causes=_causes(contact, name, policy, new, now),
         at_least_every=policy.at_least_every,
+        novel=name in reading.introduced or (name in contact.novel and not fresh),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from threading import Thread
 from typing import Any, Protocol
 
+from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.delivery import Kind
 from meisa_cdc.core.errors import MappingError, MeisaCdcError, RetryLater
 from meisa_cdc.core.mapping import Mapping
@@ -12,17 +13,13 @@ from meisa_cdc.daemon.health import DELIVERY, PASS, START, STATE, Health
 from meisa_cdc.daemon.schedule import SUPPRESSIONS, Due, Schedules
 from meisa_cdc.ports import Clock
 from meisa_cdc.sync.judging import Held
-from meisa_cdc.sync.once import GRACE, stopped_because
+from meisa_cdc.sync.once import GRACE, halted_because
 from meisa_cdc.sync.passes import Look, Passes
-from meisa_cdc.sync.push import LONGEST_WAIT, MOST_FAILURES, Push
+from meisa_cdc.sync.push import LONGEST_WAIT, Push
 
 #: Seconds before what failed is tried again, doubled up to the longest.
 FIRST_RETRY = 5.0
 LONGEST_RETRY = 300.0
-#: Seconds between two tries once the key or the address turned out wrong.
-PROBE_AFTER = 900.0
-#: Seconds for which delivery rests once too many requests in a row failed.
-REST = 60.0
 
 
 class Log(Protocol):
@@ -63,6 +60,8 @@ class Leader:
     _over: bool = False
     #: Answers that were of use so far.
     _useful: int = 0
+    #: Why deliveries were halted when that was told last; None while they go on.
+    _halted: Breaker | None = None
 
     def work(self) -> None:
         """Capture in a thread beside, deliver in this one. Raises LeaseLost, or what is fatal."""
@@ -206,7 +205,7 @@ class Leader:
             try:
                 wait = self.push.step()
                 self._note_success()
-                self._rest_if_refused()
+                self._note_halt()
             except RetryLater as error:
                 self.log.error("delivery interrupted", error=str(error))
                 self.health.failed(STATE, str(error))
@@ -221,19 +220,14 @@ class Leader:
             self._useful = useful
             self.health.works(DELIVERY)
 
-    def _rest_if_refused(self) -> None:
-        if self.push.stopped is not None:
-            self.log.error("delivery stopped", error=stopped_because(self.push.stopped))
-            self.health.failed(DELIVERY, stopped_because(self.push.stopped))
-            self.push.finish(GRACE)
-            self._pause(PROBE_AFTER)
-            self.push.stopped = None
-        elif self.push.exhausted and not self.push.flights:
-            self.log.error("Meisa does not take requests, delivery rests", seconds=REST)
-            self.health.failed(DELIVERY, "Meisa does not take requests.")
-            self._pause(REST)
-            # One success ends the series, one more failure means another rest.
-            self.push.failed_in_a_row = MOST_FAILURES - 1
+    def _note_halt(self) -> None:
+        """Tell once of each time that deliveries were halted, or a try turned out in vain."""
+        breaker = self.push.breaker
+        if breaker.halted and breaker != self._halted:
+            problem = halted_because(breaker)
+            self.log.error("delivery stopped", error=problem, next_probe=breaker.next_probe)
+            self.health.failed(DELIVERY, problem)
+        self._halted = breaker if breaker.halted else None
 
     def _finish(self) -> None:
         try:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     select,
     text,
     union,
+    union_all,
     update,
 )
 
@@ -43,9 +44,13 @@ _WAITING = _ALL.where(
     or_(_c.pending.is_not(None), _c.riding.is_not(None), _c.quarantine_code.is_not(None))
 )
 _DUE = (
-    select(_c.external_id)
-    .where(text("due IS NOT NULL"), _c.due <= bindparam("now"))
-    .order_by(_c.due, _c.external_id)
+    union_all(
+        *(
+            select(at.label("at"), _c.external_id).where(at.is_not(None), at <= bindparam("now"))
+            for at in (_c.due, _c.confirm_at)
+        )
+    )
+    .order_by(text("1"), text("2"))
     .limit(bindparam("most"))
 )
 _QUARANTINED = (
@@ -60,6 +65,7 @@ _NEXT = (
     .order_by(_c.rank, _c.since, _c.external_id)
     .limit(bindparam("most"))
 )
+_NEXT_OF = _NEXT.where(_c.rank == bindparam("favour"))
 _NEXT_ATTEMPT = select(func.min(_c.not_before)).where(text("rank IS NOT NULL AND not_before > 0"))
 _BY_ADDRESS = (
     select(*COLUMNS)
@@ -200,8 +206,9 @@ class SqlContacts:
         yield from self._key_pages(_WAITING)
 
     def due(self, now: float, most: int) -> Sequence[str]:
-        """Return the keys of contacts whose fields that ride along are due, the longest first."""
-        return self._database.column(_DUE, {"now": now, "most": most})
+        """Return the keys of contacts with something due: what rides along, or a confirmation."""
+        rows = self._database.rows(_DUE, {"now": now, "most": most})
+        return list(dict.fromkeys(key for _, key in rows))
 
     def keys(self) -> Iterator[Sequence[str]]:
         """Yield batches of the keys of all contacts, in order."""
@@ -218,10 +225,21 @@ class SqlContacts:
         with self._database.write() as connection:
             self._settling.settle(connection, keys, decide)
 
-    def next_deliveries(self, now: float, most: int, busy: Sequence[str] = ()) -> Sequence[str]:
-        """Return the keys of the next contacts to deliver, the most urgent and oldest first."""
-        keys = self._database.column(_NEXT, {"now": now, "most": most + len(busy)})
-        return [key for key in keys if key not in busy][:most]
+    def next_deliveries(
+        self, now: float, most: int, busy: Sequence[str] = (), *, favour: int | None = None
+    ) -> Sequence[str]:
+        """Return the keys of the next contacts to deliver, the most urgent and oldest first.
+
+        `favour` is the rank whose turn it is, where it has anything to deliver.
+        """
+        wanted: dict[str, object] = {"now": now, "most": most + len(busy)}
+        keys: Sequence[str] = ()
+        if favour is not None:
+            keys = self._database.column(_NEXT_OF, {**wanted, "favour": favour})
+        found = [key for key in keys if key not in busy]
+        if not found:
+            found = [key for key in self._database.column(_NEXT, wanted) if key not in busy]
+        return found[:most]
 
     def next_attempt(self) -> float | None:
         """Return the earliest epoch second at which a deferred contact may be tried again."""

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from meisa_cdc.core.contact import EMAIL, Contact, Fields, Quarantined
+from meisa_cdc.core.contact import EMAIL, Contact, Fields, Late, Quarantined
 from meisa_cdc.core.values import Value, email_key
 from meisa_cdc.state.engine import AnyRow
 from meisa_cdc.state.schema import contacts
@@ -33,6 +33,8 @@ class ContactRow(NamedTuple):
     ledger: str | None
     riding: str | None
     due: float | None
+    confirm_at: float | None
+    marks: str | None
 
 
 COLUMNS = tuple(contacts.c[name] for name in ContactRow._fields)
@@ -55,6 +57,7 @@ def read_row(row: AnyRow) -> ContactRow:
 
 def contact_of(row: ContactRow) -> Contact:
     """Return the contact that a row holds."""
+    marks = loads(row.marks) if row.marks else {}
     return Contact(
         ref=row.id,
         external_id=row.external_id,
@@ -70,6 +73,9 @@ def contact_of(row: ContactRow) -> Contact:
         quarantine=_quarantine_of(row),
         since=row.since,
         rank=row.rank,
+        late=_late_of(marks.get("late"), row.confirm_at),
+        novel=frozenset(marks.get("novel", ())),
+        inherits=frozenset(marks.get("inherits", ())),
     )
 
 
@@ -101,7 +107,27 @@ def row_of(contact: Contact, ref: int, before: ContactRow | None) -> ContactRow:
         ledger=_fields(contact.ledger),
         riding=_fields(contact.riding),
         due=contact.due,
+        confirm_at=None if contact.late is None else contact.late.confirm_at,
+        marks=_marks(contact),
     )
+
+
+def _marks(contact: Contact) -> str | None:
+    marks: dict[str, Any] = {}
+    if contact.late is not None:
+        marks["late"] = [sorted(contact.late.fields), contact.late.at]
+    if contact.novel:
+        marks["novel"] = sorted(contact.novel)
+    if contact.inherits:
+        marks["inherits"] = sorted(contact.inherits)
+    return dumps(marks) if marks else None
+
+
+def _late_of(mark: Any, confirm_at: float | None) -> Late | None:
+    if mark is None:
+        return None
+    fields, at = mark
+    return Late(fields=frozenset(fields), at=at, confirm_at=confirm_at)
 
 
 def _quarantine_of(row: ContactRow) -> Quarantined | None:

@@ -56,6 +56,10 @@ contacts = Table(
     Column("riding", Text),
     # Epoch seconds at which what rides along makes a request necessary; NULL: never.
     Column("due", Double),
+    # Epoch seconds at which what may have been overwritten late is sent once more; NULL: never.
+    Column("confirm_at", Double),
+    # JSON of what few contacts have: late requests, new fields, an inheritance; NULL for none.
+    Column("marks", Text),
     Index("contacts_external_id", "external_id", unique=True),
     _partial(
         "contacts_next", "rank", "since", "external_id", "not_before", where="rank IS NOT NULL"
@@ -68,6 +72,7 @@ contacts = Table(
     ),
     _partial("contacts_quarantined", "external_id", where="quarantine_code IS NOT NULL"),
     _partial("contacts_due", "due", where="due IS NOT NULL"),
+    _partial("contacts_confirm", "confirm_at", where="confirm_at IS NOT NULL"),
     _partial("contacts_in_doubt", "id", where="in_doubt IS NOT NULL"),
     _partial("contacts_invalid", "id", where="invalid <> ''"),
     _partial("contacts_removed", "id", where="NOT present"),
@@ -120,6 +125,11 @@ budget = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("paces", Text, nullable=False),
     Column("paused_until", Double, nullable=False),
+    # JSON of core's Throttle and Breaker.
+    Column("throttle", Text, nullable=False, server_default="{}"),
+    Column("breaker", Text, nullable=False, server_default="{}"),
+    # Deliveries started so far.
+    Column("turn", BigInteger, nullable=False, server_default="0"),
 )
 
 holds = Table(

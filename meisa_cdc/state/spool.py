@@ -82,6 +82,7 @@ _CLAIMS = (
     .where(*_WITH_EMAIL, among(_s.email, "emails", file=True))
     .order_by(_s.email, _s.key)
 )
+_ADDRESSES = select(_s.key, _s.email).where(*_WITH_EMAIL, among(_s.key, "keys", file=True))
 _EMAILS = (
     select(_s.email)
     .where(*_WITH_EMAIL, _s.email > bindparam("after"))
@@ -149,6 +150,11 @@ class TemporarySpool:
             Claim(external_id=key, email_key=email, holds=False, observes=True)
             for email, key in self._rows(_CLAIMS, mapping=self._number(mapping), emails=emails)
         ]
+
+    def addresses(self, mapping: str, keys: Sequence[str]) -> dict[str, str]:
+        """Return the case-folded addresses that these contacts were observed with in this pass."""
+        rows = self._rows(_ADDRESSES, mapping=self._number(mapping), keys=bound(keys, file=True))
+        return {key: email for key, email in rows}  # noqa: C416 - rows are no pairs
 
     def emails(self, mapping: str) -> Iterator[Sequence[str]]:
         """Yield batches of the distinct case-folded addresses seen in this pass."""

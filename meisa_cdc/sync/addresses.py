@@ -29,7 +29,7 @@ class Addresses:
         }
         addresses = sorted({address for address in wanted.values() if address})
         claims = self._of(addresses) if addresses else {}
-        return {key: claims.get(address, []) for key, address in wanted.items()}
+        return {key: self._seen_by(key, claims.get(address, [])) for key, address in wanted.items()}
 
     def touch_contested(self) -> None:
         """Look also at contacts that were not read anew whose address somebody else now uses."""
@@ -45,6 +45,19 @@ class Addresses:
             return email_key(email) if isinstance(email, str) else ""
         return email_key(contact.email) if contact is not None else ""
 
+    def _seen_by(self, key: str, claims: list[Claim]) -> list[Claim]:
+        """Return the claims with what becomes of those who hold the address and leave it."""
+        if all(claim.observes or claim.external_id == key for claim in claims):
+            return claims
+        if any(claim.holds for claim in claims if claim.external_id == key):
+            return claims
+        return [
+            self._leaving(claim, key)
+            if claim.holds and not claim.observes and claim.external_id != key
+            else claim
+            for claim in claims
+        ]
+
     def _of(self, addresses: Sequence[str]) -> dict[str, list[Claim]]:
         by_address: dict[str, dict[str, Claim]] = {}
         for claim in [*self._stored(addresses), *self._current(addresses)]:
@@ -59,6 +72,43 @@ class Addresses:
             address: [claim for claim in owners.values() if claim.holds or claim.observes]
             for address, owners in by_address.items()
         }
+
+    def _leaving(self, claim: Claim, asking: str) -> Claim:
+        """Return the claim of a holder who goes by another address now, or is gone."""
+        holder = self.contacts.load([claim.external_id]).get(claim.external_id)
+        if holder is None:
+            return claim
+        if self._gone(holder):
+            return replace(claim, leaves=frozenset(holder.ledger))
+        return replace(claim, circular=self._leads_to(asking, holder))
+
+    def _gone(self, contact: Contact) -> bool:
+        key = contact.external_id
+        if not self.read:
+            return not contact.present
+        if self.spool.having(self.identity, [key]):
+            return False
+        return not contact.present or contact.ref is None or not self.still_there(contact.ref)
+
+    def _leads_to(self, asking: str, holder: Contact) -> bool:
+        """Tell whether a holder's way out leads, by whoever holds its next address, to `asking`."""
+        passed = {holder.external_id}
+        while True:
+            address = self._goes_by(holder)
+            others = self.contacts.claims([address]) if address else []
+            following = [c.external_id for c in others if c.holds and c.external_id not in passed]
+            if asking in following:
+                return True
+            known = self.contacts.load(following[:1])
+            if not known:
+                return False
+            ((key, holder),) = known.items()
+            passed.add(key)
+
+    def _goes_by(self, contact: Contact) -> str:
+        key = contact.external_id
+        seen = self.spool.addresses(self.identity, [key]) if self.read else {}
+        return seen.get(key) or email_key(contact.email)
 
     def _stored(self, addresses: Sequence[str]) -> list[Claim]:
         stored = self.contacts.claims(addresses)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
 
-from meisa_cdc.core.contact import Claim, Contact, Staged
+from meisa_cdc.core.contact import Claim, Contact, Staged, vacated
 from meisa_cdc.core.diff import Action, Comparison, Reading, compare
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.plan import change_print, concerned
+from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Contacts, Records, Settled, Spool
 from meisa_cdc.sync.addresses import Addresses
 from meisa_cdc.sync.capture import Captured
@@ -24,6 +25,47 @@ class Held:
     scope: frozenset[str]
     #: Digest of the recorded hold that was approved; empty where none was.
     approved: str = ""
+
+
+class Handovers:
+    """Decides a batch, and takes from contacts that are gone what others of it inherit."""
+
+    def __init__(
+        self,
+        decide: Callable[[str, Contact | None], Settled],
+        claims: Dict[str, Sequence[Claim]],
+    ) -> None:
+        self._decide = decide
+        #: Heir -> those who are gone and leave their address to it.
+        self._left = {
+            key: [claim for claim in each if claim.leaves is not None]
+            for key, each in claims.items()
+        }
+        self._gone = sorted({c.external_id for each in self._left.values() for c in each})
+        self._taken: set[str] = set()
+
+    def in_order(self, keys: Sequence[str]) -> list[str]:
+        """Return the keys to decide: those who may have to give up what they hold come last."""
+        return [*(key for key in keys if key not in self._gone), *self._gone]
+
+    def decide(self, key: str, contact: Contact | None) -> Settled:
+        """Return what to store of a contact."""
+        if key not in self._left:
+            settled = Settled(contact=None)
+        else:
+            settled = self._decide(key, contact)
+            self._taken.update(_taken_by(settled.contact, self._left[key]))
+        after = settled.contact or contact
+        if key not in self._taken or after is None:
+            return settled
+        return replace(settled, contact=vacated(after))
+
+
+def _taken_by(heir: Contact | None, left: Sequence[Claim]) -> set[str]:
+    if heir is None or not heir.present or heir.invalid:
+        return set()
+    address = email_key(heir.email)
+    return {claim.external_id for claim in left if claim.email_key == address}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +126,8 @@ class Judge:
             keys = [key for key, _ in batch]
             claims = addresses.claims(batch, self.contacts.load(keys))
             decide = self._decider(dict(batch), claims, self._released(keys), unreleased)
-            self.contacts.settle(keys, decide, now=self.now)
+            handovers = Handovers(decide, claims)
+            self.contacts.settle(handovers.in_order(keys), handovers.decide, now=self.now)
         return unreleased
 
     def settle_each(self, settle: Callable[[Comparison, Contact | None], Settled]) -> None:

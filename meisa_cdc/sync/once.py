@@ -5,14 +5,15 @@ from concurrent.futures import Executor, Future, wait as wait_for
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from meisa_cdc.core.delivery import Kind, Outcome
+from meisa_cdc.core.breaker import JUDGED, MOST_REJECTED, REJECTIONS, UNAVAILABLE, Breaker
+from meisa_cdc.core.delivery import Kind
 from meisa_cdc.core.errors import MappingError, RetryLater
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.plan import Plan
 from meisa_cdc.ports import Clock
 from meisa_cdc.sync.judging import Held
 from meisa_cdc.sync.passes import Passes
-from meisa_cdc.sync.push import LONGEST_WAIT, MOST_FAILURES, Push
+from meisa_cdc.sync.push import LONGEST_WAIT, Push
 
 #: Seconds that requests under way are given to end when the run is asked to.
 GRACE = 8.0
@@ -75,6 +76,7 @@ class Run:
     def run(self, *, approve: str = "", planned: Callable[[Plan], None] = lambda _: None) -> Ran:
         """Do it all. Raises what makes the first look impossible, and LeaseLost."""
         started = self.clock.now()
+        self.push.at_once = True
         with self.passes.look(self.due, whole=True) as look:
             planned(look.plan)
             held = self.passes.admit(look, approve=approve, replace_holds=True)
@@ -126,13 +128,8 @@ class Run:
     def _end(self) -> None:
         self.push.finish(GRACE)
         self.progress(sum(self.push.outcomes.values()))
-        if self.push.stopped is not None:
-            self.failures.append(stopped_because(self.push.stopped))
-        elif self.push.exhausted:
-            self.failures.append(
-                f"Meisa did not take the last {MOST_FAILURES} requests; "
-                "what is left stays in the backlog for the next run."
-            )
+        if self.push.halted:
+            self.failures.append(halted_because(self.push.breaker))
 
     def _time_left(self, started: float) -> bool:
         limit = self.limits.seconds
@@ -143,7 +140,7 @@ class Run:
             return False
         spent = left is not None and left <= 0
         waiting = self.limits.no_wait and wait is not None and wait > 0
-        return wait is None or spent or waiting or self.push.exhausted
+        return wait is None or spent or waiting or self.push.halted
 
     def _look_again(self) -> tuple[Plan, tuple[Held, ...]]:
         with self.passes.look(self.due, whole=False) as look:
@@ -173,15 +170,26 @@ class Run:
             self.failures.append(failure)
 
 
-def stopped_because(outcome: Outcome) -> str:
-    """Return why delivery stopped, and what to do about it."""
+def halted_because(breaker: Breaker) -> str:
+    """Return why deliveries are halted, and what to do about it."""
+    said = f" Meisa said: {breaker.message.rstrip('.')}." if breaker.message else ""
+    if breaker.halted == UNAVAILABLE:
+        return (
+            f"Meisa did not take the last {breaker.failures} requests.{said} What is left stays "
+            "in the backlog and is tried again."
+        )
+    if breaker.halted == REJECTIONS:
+        return (
+            f"Delivery stopped: {MOST_REJECTED} or more of the last {JUDGED} contacts were "
+            f"rejected.{said} Look at `meisa-cdc quarantine`, correct the mapping, or the data "
+            "and then `meisa-cdc quarantine retry`. The backlog is kept."
+        )
     advice = {
         "http_401": "The API key is missing, wrong or revoked.",
         "http_403": "The API key lacks the scope contacts:write.",
         "http_404": "Meisa has no such address; check meisa.base_url.",
-    }.get(outcome.code, "Check meisa.base_url: a redirect is never followed.")
-    said = f" Meisa said: {outcome.message}." if outcome.message else ""
-    return f"Delivery stopped: {outcome.code}.{said} {advice} The backlog is kept."
+    }.get(breaker.halted, "Check meisa.base_url: a redirect is never followed.")
+    return f"Delivery stopped: {breaker.halted}.{said} {advice} The backlog is kept."
 
 
 def all_due(passes: Passes, selected: Iterable[str] | None = None) -> frozenset[str]:

@@ -17,6 +17,7 @@ from meisa_cdc.sync.judging import Held, Judge
 from meisa_cdc.sync.planning import (
     Background,
     in_force,
+    introduce,
     lately_unmapped,
     make_plan,
     scope_of,
@@ -91,6 +92,8 @@ class Passes:
             spool=spool,
             zone=self.zone,
         )
+        unmapped = self.state.note(UNMAPPED) or ()
+        introduce(captured, records, unmapped)
         judging = Judge(
             captured=captured,
             contacts=self.state,
@@ -112,7 +115,7 @@ class Passes:
             counts=self.state.counts(),
             records=records,
             recorded=self.state.holds(),
-            unmapped=self.state.note(UNMAPPED) or (),
+            unmapped=unmapped,
         )
         return Look(plan=make_plan(judging, background), judge=judging, background=background)
 
@@ -142,7 +145,11 @@ class Passes:
         """
         judging, captured = look.judge, look.captured
         waiting = frozenset().union(*(each.scope for each in held if not each.approved))
-        for name in sorted(captured.complete - waiting):
+        stored = sorted(captured.complete - waiting)
+        if any(_edited(look, name) for name in stored):
+            # Whatever was rejected before may have been the old file's fault.
+            self.state.forgive()
+        for name in stored:
             reading = captured.readings[name]
             self.state.record_read(
                 name, reading.mapping.digest, captured.columns[name], judging.now
@@ -171,6 +178,11 @@ class Passes:
                 self.state.record_hold(
                     _record_of(each.hold, file, look.judge.now), _prints(look, each.hold)
                 )
+
+
+def _edited(look: Look, name: str) -> bool:
+    record = look.background.records.get(name)
+    return record is not None and record.digest != look.captured.readings[name].mapping.digest
 
 
 def _record_of(hold: Hold, file: str, now: float) -> HoldRecord:

@@ -1,6 +1,6 @@
 """Planning: comparisons -> the plan's figures and the guard's verdict."""
 
-from collections.abc import Collection, Mapping as Dict, Sequence
+from collections.abc import Collection, Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass, replace
 
 from meisa_cdc.core.budget import Usage, Window, forecast
@@ -70,6 +70,18 @@ def lately_unmapped(captured: Captured, records: Dict[str, MappingRecord]) -> di
     return found
 
 
+def introduce(
+    captured: Captured, records: Dict[str, MappingRecord], unmapped: Collection[str]
+) -> None:
+    """Mark the fields that no mapping yielded before; where none was ever read, nothing is new."""
+    once = fields_once(records.values(), unmapped)
+    if not once:
+        return
+    for name, reading in captured.readings.items():
+        fields = frozenset(map(field_of, reading.columns))
+        captured.readings[name] = replace(reading, introduced=fields - once)
+
+
 def _holds(judging: Judge, background: Background, tallies: Tallies) -> tuple[Hold, ...]:
     captured = judging.captured
     created = tallies.actions[Action.CREATE] - tallies.known[Action.CREATE]
@@ -116,14 +128,15 @@ def _covered(name: str, judging: Judge, background: Background) -> int:
         return record.covered
     # A file under a new name takes over the fields of another, and the contacts with them.
     fields = {field_of(column) for column in judging.captured.readings[name].columns}
-    return background.counts.present if fields & _fields_once(background) else 0
+    once = fields_once(background.records.values(), background.unmapped)
+    return background.counts.present if fields & once else 0
 
 
-def _fields_once(background: Background) -> frozenset[str]:
+def fields_once(records: Iterable[MappingRecord], unmapped: Collection[str]) -> frozenset[str]:
     """Return every field that some mapping yielded once."""
-    return frozenset(background.unmapped) | {
+    return frozenset(unmapped) | {
         field_of(column.name)
-        for record in background.records.values()
+        for record in records
         for column in record.columns
         if column.name != KEY_COLUMN
     }

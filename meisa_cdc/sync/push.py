@@ -5,13 +5,14 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait as wait_for
 from dataclasses import dataclass, field
 
-from meisa_cdc.core import budget
-from meisa_cdc.core.budget import Window
-from meisa_cdc.core.contact import Contact, overdue
+from meisa_cdc.core import breaker, budget, traffic
+from meisa_cdc.core.backlog import favoured
+from meisa_cdc.core.breaker import Breaker
+from meisa_cdc.core.budget import Usage, Window
+from meisa_cdc.core.contact import Contact, confirming, overdue
 from meisa_cdc.core.delivery import (
     Answer,
     Kind,
-    Outcome,
     Request,
     delay,
     intend,
@@ -25,17 +26,11 @@ from meisa_cdc.ports import Clock, Grant, Meisa, Settled, State
 LONGEST_WAIT = 0.5
 #: Seconds before the backlog is looked at again where a delivery could not start after all.
 SOON = 0.05
-#: Failures in a row after which nothing more is started.
-MOST_FAILURES = 10
 #: A request counts as in flight this much longer than its time-out, for slow local work.
 DEADLINE_MARGIN = 5.0
 UPSERT = "upsert"
-#: Contacts whose riding fields become causes in one transaction.
+#: Contacts with something due that are looked at in one transaction.
 MOST_PROMOTED = 500
-#: Answers that show Meisa at work.
-USEFUL = frozenset({Kind.ACCEPTED, Kind.REJECTED})
-#: We are too fast, or somebody else is; that is no failure of Meisa's.
-TOO_MANY = "http_429"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +39,8 @@ class Flight:
 
     grant: Grant
     request: Request
+    #: Epoch seconds.
+    started: float
     #: Resolves to the answer and the time it came.
     future: Future[tuple[Answer, float]]
 
@@ -63,15 +60,13 @@ class Push:
     lanes: Executor
     #: Draws from 0..1; spreads retries.
     jitter: Callable[[], float]
+    #: Somebody is waiting: where deliveries are halted, try one at once instead of when it is time.
+    at_once: bool = False
     flights: dict[str, Flight] = field(default_factory=dict)
     #: Outcomes so far.
     outcomes: Counter[Kind] = field(default_factory=Counter)
     #: Requests started so far.
     started: int = 0
-    #: Why delivery stopped altogether; None while it goes on.
-    stopped: Outcome | None = None
-    #: Failed attempts of any contact since the last answer that was of use.
-    failed_in_a_row: int = 0
     #: Failed attempts of contacts in a row; a restart begins anew, which only means sooner.
     attempts: Counter[str] = field(default_factory=Counter)
 
@@ -79,19 +74,23 @@ class Push:
         """Collect answers and start what may start, `most` further requests at most.
 
         Returns the seconds until there may be more to do; None where nothing is left: nothing
-        under way, nothing deliverable now or later.
+        under way, nothing deliverable now or later without a person's doing.
         """
         self._collect()
         self._promote()
-        while self.stopped is None and self._room > 0:
-            if most is not None and most <= 0:
+        while most is None or most > 0:
+            now = self.clock.now()
+            usage = self._sane(self.state.usage(self._most, self._since(now)))
+            if breaker.room(usage.breaker, self.concurrency, len(self.flights)) <= 0:
                 break
-            usage = self._sane(self.state.usage(self._most))
-            pause = budget.wait(self.windows, usage, self.clock.now())
+            pause = self._pause(usage, now)
+            if pause is None:
+                break
             if pause > 0:
                 return self._first_of(pause)
-            now = self.clock.now()
-            following = self.state.next_deliveries(now, 1, list(self.flights))
+            following = self.state.next_deliveries(
+                now, 1, list(self.flights), favour=favoured(usage.turn)
+            )
             if not following:
                 break
             if not self._start(following[0], now):
@@ -101,12 +100,33 @@ class Push:
             return LONGEST_WAIT
         return self._until_next_attempt()
 
+    @property
+    def breaker(self) -> Breaker:
+        """How deliveries stand, as stored."""
+        return self.state.usage(0).breaker
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing is delivered for the time being, nor tried for who waits."""
+        return bool(self.breaker.halted) and not self._tries_at_once
+
+    @property
+    def _tries_at_once(self) -> bool:
+        return self.at_once and self.breaker.next_probe is not None
+
+    def _pause(self, usage: Usage, now: float) -> float | None:
+        """Return the seconds until a delivery may start; None where a person has to act."""
+        halt = breaker.wait(usage.breaker, now)
+        if halt is None:
+            return None
+        return max(budget.wait(self.windows, usage, now), 0.0 if self.at_once else halt)
+
     def _promote(self) -> None:
-        """Make causes of what has ridden along for as long as its mapping allows."""
+        """Make causes of what has ridden along, or may have been overwritten, for long enough."""
         now = self.clock.now()
         keys = self.state.due(now, MOST_PROMOTED)
         if keys:
-            self.state.settle(keys, lambda _, contact: _overdue(contact, now), now=now)
+            self.state.settle(keys, lambda _, contact: _promoted(contact, now), now=now)
 
     def rest(self, seconds: float) -> None:
         """Wait that long, or until an answer came, or for a moment."""
@@ -137,20 +157,20 @@ class Push:
     def _conclude(self, key: str, flight: Flight, answer: Answer, came: float) -> None:
         outcome = judge(flight.request, answer)
         self.outcomes[outcome.kind] += 1
-        if outcome.kind in USEFUL:
-            self.failed_in_a_row = 0
-        elif outcome.code != TOO_MANY:
-            self.failed_in_a_row += 1
         if outcome.attempt:
             self.attempts[key] += 1
         else:
             self.attempts.pop(key, None)
         again = delay(self.attempts[key], self.jitter()) if outcome.attempt else 0.0
-        if outcome.kind is Kind.STOPPED:
-            self.stopped = outcome
+        started = flight.started
 
         def settled(contact: Contact) -> Contact:
-            return settle(contact, flight.request, outcome, came)
+            return settle(contact, flight.request, outcome, started=started, now=came)
+
+        def reacted(usage: Usage, rejected: int) -> Usage:
+            return traffic.after(
+                self.windows, usage, outcome, started=started, now=came, rejected=rejected
+            )
 
         self.state.complete(
             flight.grant,
@@ -159,24 +179,20 @@ class Push:
             settle=settled,
             # Nobody who need not wait does, should the clock be set back.
             not_before=came + again if again else 0.0,
-            paused_until=came + outcome.pause if outcome.pause else 0.0,
+            react=reacted,
+            # How much of the windows was ours matters only where that was too much.
+            most=self._most if outcome.code == traffic.TOO_MANY else 0,
+            since=self._since(came),
         )
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether so many attempts failed in a row that nothing more is started."""
-        return self.failed_in_a_row >= MOST_FAILURES
-
-    @property
-    def _room(self) -> int:
-        """How many more requests may be under way; a server in trouble gets ever fewer."""
-        return min(self.concurrency, MOST_FAILURES - self.failed_in_a_row) - len(self.flights)
 
     @property
     def _most(self) -> int:
         return max(window.count for window in self.windows)
 
-    def _sane(self, usage: budget.Usage) -> budget.Usage:
+    def _since(self, now: float) -> float:
+        return now - budget.period_of(self.windows)
+
+    def _sane(self, usage: Usage) -> Usage:
         longest = self.timeout + DEADLINE_MARGIN
         return budget.sane(self.windows, usage, self.clock.now(), longest)
 
@@ -192,34 +208,34 @@ class Push:
             UPSERT,
             now=now,
             deadline=now + self.timeout + DEADLINE_MARGIN,
-            paces=(),
             external_id=key,
             intend=_intent,
             admit=lambda usage: budget.admit(self.windows, self._sane(usage), now),
             most=self._most,
+            since=self._since(now),
         )
         if grant is None or grant.request is None:
             return False
-        self._send(key, grant, grant.request)
+        self.at_once = False
+        self._send(key, grant, grant.request, now)
         return True
 
-    def _send(self, key: str, grant: Grant, request: Request) -> None:
+    def _send(self, key: str, grant: Grant, request: Request, now: float) -> None:
         def send() -> tuple[Answer, float]:
             answer = self.meisa.upsert(request.body)
             return answer, self.clock.now()
 
         self.started += 1
-        self.flights[key] = Flight(grant=grant, request=request, future=self.lanes.submit(send))
+        future = self.lanes.submit(send)
+        self.flights[key] = Flight(grant=grant, request=request, started=now, future=future)
 
     def _until_next_attempt(self) -> float | None:
-        if self.stopped is not None:
-            return None
         again = self.state.next_attempt()
         return None if again is None else max(0.0, again - self.clock.now())
 
 
-def _overdue(contact: Contact | None, now: float) -> Settled:
-    return Settled(contact=None if contact is None else overdue(contact, now))
+def _promoted(contact: Contact | None, now: float) -> Settled:
+    return Settled(contact=None if contact is None else overdue(confirming(contact, now), now))
 
 
 def _intent(contact: Contact) -> tuple[Contact, Request] | None:

@@ -93,10 +93,14 @@ class MemoryContacts(Steps):
         )
 
     def due(self, now: float, most: int) -> Sequence[str]:
-        """Return the keys of contacts whose fields that ride along are due, the longest first."""
-        every = list(self.contacts.items())
-        found = [(c.due, k) for k, c in every if c.due is not None and c.due <= now]
-        return [key for _, key in sorted(found)[:most]]
+        """Return the keys of contacts with something due: what rides along, or a confirmation."""
+        found = [
+            (at, key)
+            for key, contact in list(self.contacts.items())
+            for at in (contact.due, contact.late.confirm_at if contact.late else None)
+            if at is not None and at <= now
+        ]
+        return list(dict.fromkeys(key for _, key in sorted(found)[:most]))
 
     def keys(self) -> Iterator[Sequence[str]]:
         """Yield batches of the keys of all contacts, in order."""
@@ -118,14 +122,17 @@ class MemoryContacts(Steps):
                 if key in self.contacts:
                     self._observe(self.contacts[key], settled)
 
-    def next_deliveries(self, now: float, most: int, busy: Sequence[str] = ()) -> Sequence[str]:
+    def next_deliveries(
+        self, now: float, most: int, busy: Sequence[str] = (), *, favour: int | None = None
+    ) -> Sequence[str]:
         """Return the keys of the next contacts to deliver."""
         ready = [
             (contact.rank, contact.since or 0.0, key)
             for key, contact in list(self.contacts.items())
             if contact.rank is not None and self.not_before.get(key, 0.0) <= now and key not in busy
         ]
-        return [key for *_, key in sorted(ready)[:most]]
+        favoured = [each for each in ready if each[0] == favour]
+        return [key for *_, key in sorted(favoured or ready)[:most]]
 
     def next_attempt(self) -> float | None:
         """Return the earliest epoch second at which a deferred contact may be tried again."""

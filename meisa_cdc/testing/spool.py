@@ -52,6 +52,11 @@ class MemorySpool:
             if email and email in email_keys
         ]
 
+    def addresses(self, mapping: str, keys: Sequence[str]) -> dict[str, str]:
+        """Return the case-folded addresses that these contacts were observed with in this pass."""
+        found = {key: self._emails[mapping, key] for key in keys if key in self._of(mapping)}
+        return {key: email for key, email in found.items() if email}
+
     def emails(self, mapping: str) -> Iterator[Sequence[str]]:
         """Yield batches of the distinct case-folded addresses seen in this pass."""
         found = {self._emails[mapping, key] for key in self._of(mapping)}

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from meisa_cdc.core.breaker import JUDGED, forgiving
 from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Outcome, Request
+from meisa_cdc.core.delivery import Kind, Outcome, Request, is_rejection
 from meisa_cdc.ports import DeliveryRecord, Grant
 from meisa_cdc.testing.records import MemoryRecords
 
@@ -19,13 +20,12 @@ class MemoryState(MemoryRecords):
 
     def __init__(self) -> None:
         super().__init__()
-        self._paces: tuple[float, ...] = ()
-        self._paused_until = 0.0
+        self._usage = Usage()
 
-    def usage(self, most: int) -> Usage:
-        """Return what was started and answered, at most that many newest entries."""
-        done = sorted((over for _, over in self.requests.values()), reverse=True)
-        return Usage(done=tuple(done[:most]), paces=self._paces, paused_until=self._paused_until)
+    def usage(self, most: int, since: float = 0.0) -> Usage:
+        """Return what was started, and answered after `since`: that many newest entries at most."""
+        done = sorted((over for _, over in self.requests.values() if over > since), reverse=True)
+        return replace(self._usage, done=tuple(done[:most]))
 
     def grant(
         self,
@@ -33,19 +33,17 @@ class MemoryState(MemoryRecords):
         *,
         now: float,
         deadline: float,
-        paces: Sequence[float],
+        admit: Callable[[Usage], Sequence[float] | None],
         external_id: str = "",
         intend: Callable[[Contact], tuple[Contact, Request] | None] | None = None,
-        admit: Callable[[Usage], Sequence[float] | None] | None = None,
         most: int = 0,
+        since: float = 0.0,
     ) -> Grant | None:
         """Store that a request starts: its row, the paces, the intent."""
         with self.transaction("grant"):
-            if admit is not None:
-                admitted = admit(self.usage(most))
-                if admitted is None:
-                    return None
-                paces = admitted
+            paces = admit(self.usage(most, since))
+            if paces is None:
+                return None
             request = None
             if intend is not None:
                 contact = self.contacts.get(external_id)
@@ -66,7 +64,8 @@ class MemoryState(MemoryRecords):
                 fields=sorted(request.fields) if request else [],
             )
             self.requests[number] = (record, deadline)
-            self._paces = tuple(paces)
+            turn = self._usage.turn + (request is not None)
+            self._usage = replace(self._usage, paces=tuple(paces), turn=turn)
         return Grant(id=number, request=request)
 
     def complete(
@@ -77,7 +76,9 @@ class MemoryState(MemoryRecords):
         outcome: Outcome,
         settle: Callable[[Contact], Contact] | None = None,
         not_before: float = 0.0,
-        paused_until: float = 0.0,
+        react: Callable[[Usage, int], Usage] | None = None,
+        most: int = 0,
+        since: float = 0.0,
     ) -> None:
         """Store what came of a request, and what it does to its contact."""
         with self.transaction("complete"):
@@ -89,4 +90,22 @@ class MemoryState(MemoryRecords):
                 record, _ = self.requests[grant.id]
                 done = replace(record, done_at=now, code=outcome.code, message=outcome.message)
                 self.requests[grant.id] = (done, now)
-            self._paused_until = max(self._paused_until, paused_until)
+            if react is not None:
+                count = self._rejections() if outcome.kind is Kind.REJECTED else 0
+                self._usage = replace(react(self.usage(most, since), count), done=())
+
+    def forgive(self) -> None:
+        """Let deliveries go on after rejections: earlier ones count no more."""
+        with self.transaction("forgive"):
+            newest = max(self.requests, default=0)
+            breaker = forgiving(self._usage.breaker, newest)
+            self._usage = replace(self._usage, breaker=breaker)
+
+    def _rejections(self) -> int:
+        forgiven = self._usage.breaker.forgiven
+        counted = [
+            record.code
+            for number, (record, _) in sorted(self.requests.items(), reverse=True)
+            if number > forgiven and record.external_id and record.done_at is not None
+        ]
+        return sum(map(is_rejection, counted[:JUDGED]))

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from meisa_cdc.cli.sync import exit_code
+from meisa_cdc.core.breaker import MOST_FAILURES
 from meisa_cdc.sandbox import Fault
 from meisa_cdc.sync.once import Limits, Ran
-from meisa_cdc.sync.push import MOST_FAILURES
 from tests.installation import (
     LATER,
     PROMISE,

@@ -236,7 +236,7 @@ class SyncMachine(ChangingApp):
         """Start requests and collect answers, which come at once or later; time passes."""
         self.meisa.answers.extend(fate)
         self.crash_at = crash
-        self.push.stopped = None
+        self.push.at_once = True
         try:
             for _ in range(steps):
                 self.push.step()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meisa_cdc.core.budget import windows_of
+from meisa_cdc.core.budget import paused, windows_of
 from meisa_cdc.core.delivery import Kind, Outcome
 from meisa_cdc.core.errors import (
     MeisaCdcError,
@@ -92,10 +92,12 @@ class Stage:
 
     def pause_until(self, moment: float) -> None:
         """Let the server have asked for a pause."""
-        grant = self.state.grant("upsert", now=START, deadline=START, paces=())
+        grant = self.state.grant("upsert", now=START, deadline=START, admit=lambda _: ())
         assert grant is not None
         busy = Outcome(kind=Kind.DEFERRED, code="http_429")
-        self.state.complete(grant, now=START, outcome=busy, paused_until=moment)
+        self.state.complete(
+            grant, now=START, outcome=busy, react=lambda usage, _: paused(usage, moment)
+        )
 
     @property
     def pulls(self) -> list[tuple[float, float | None, str]]:

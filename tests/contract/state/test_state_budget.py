@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.budget import Usage, paused
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, Request, intend, request_for, settle
 from meisa_cdc.ports import Grant, Settled, State
@@ -32,15 +32,24 @@ def pending(state: State, key: str = "7", **fields) -> None:
     state.settle([key], lambda *_: Settled(contact=known), now=1.0)
 
 
+def accepted(contact: Contact, request: Request) -> Contact:
+    """Return the contact after an accepted request."""
+    return settle(contact, request, ACCEPTED, started=10.0, now=12.0)
+
+
+def pausing(until: float) -> Callable[[Usage, int], Usage]:
+    """Return the reaction to an answer that told us to wait."""
+    return lambda usage, _: paused(usage, until)
+
+
 def start(
-    state: State, admit: Callable[[Usage], Sequence[float] | None] | None = None
+    state: State, admit: Callable[[Usage], Sequence[float] | None] = lambda _: (11.0, 14.0)
 ) -> Grant | None:
     """Start a delivery of the contact, if it is admitted."""
     return state.grant(
         "upsert",
         now=10.0,
         deadline=40.0,
-        paces=(11.0, 14.0),
         external_id="7",
         intend=intent,
         admit=admit,
@@ -63,7 +72,7 @@ def test_a_new_state_has_used_nothing(state: State):
 
 def test_a_request_counts_until_its_deadline(state: State):
     """While a request is under way it counts as done at the latest time it can be."""
-    assert state.grant("ping", now=10.0, deadline=40.0, paces=(11.5, 14.0)) is not None
+    assert state.grant("ping", now=10.0, deadline=40.0, admit=lambda _: (11.5, 14.0)) is not None
     usage = state.usage(10)
     assert list(usage.done) == [40.0]
     assert list(usage.paces) == [11.5, 14.0]
@@ -71,7 +80,7 @@ def test_a_request_counts_until_its_deadline(state: State):
 
 def test_an_answer_replaces_the_deadline(state: State):
     """Once answered, a request counts from its answer."""
-    grant = state.grant("ping", now=10.0, deadline=40.0, paces=())
+    grant = state.grant("ping", now=10.0, deadline=40.0, admit=lambda _: ())
     assert grant is not None
     state.complete(grant, now=12.5, outcome=ACCEPTED)
     assert list(state.usage(10).done) == [12.5]
@@ -80,16 +89,16 @@ def test_an_answer_replaces_the_deadline(state: State):
 def test_usage_has_the_newest_first_and_no_more_than_asked(state: State):
     """The latest times come first, whatever the order of the requests."""
     for deadline in (30.0, 50.0, 10.0, 40.0):
-        state.grant("ping", now=1.0, deadline=deadline, paces=())
+        state.grant("ping", now=1.0, deadline=deadline, admit=lambda _: ())
     assert list(state.usage(3).done) == [50.0, 40.0, 30.0]
 
 
 def test_a_pause_is_not_cut_short(state: State):
     """A pause holds for everyone; a shorter one that is asked for later does not end it."""
     for until in (100.0, 60.0, 0.0):
-        grant = state.grant("ping", now=1.0, deadline=2.0, paces=())
+        grant = state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
         assert grant is not None
-        state.complete(grant, now=2.0, outcome=TIMED_OUT, paused_until=until)
+        state.complete(grant, now=2.0, outcome=TIMED_OUT, react=pausing(until))
     assert state.usage(1).paused_until == 100.0
 
 
@@ -116,7 +125,7 @@ def test_with_nothing_left_to_send_nothing_is_stored(state: State, key: str):
             "upsert",
             now=10.0,
             deadline=40.0,
-            paces=(99.0,),
+            admit=lambda _: (99.0,),
             external_id=key,
             intend=lambda _: None,
         )
@@ -135,7 +144,9 @@ def test_an_error_in_the_intent_stores_nothing(state: State):
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        state.grant("upsert", now=1.0, deadline=2.0, paces=(9.0,), external_id="7", intend=broken)
+        state.grant(
+            "upsert", now=1.0, deadline=2.0, admit=lambda _: (9.0,), external_id="7", intend=broken
+        )
     assert list(state.usage(9).done) == []
     assert list(state.usage(9).paces) == []
 
@@ -147,7 +158,10 @@ def test_an_accepted_request_moves_into_the_ledger(state: State):
     request = grant.request
     assert request is not None
     state.complete(
-        grant, now=12.0, outcome=ACCEPTED, settle=lambda c: settle(c, request, ACCEPTED, 12.0)
+        grant,
+        now=12.0,
+        outcome=ACCEPTED,
+        settle=lambda c: accepted(c, request),
     )
     stored = state.load(["7"])["7"]
     assert (stored.ledger["custom_fields.plan"], stored.meisa_id) == ("pro", "m-1")
@@ -169,7 +183,10 @@ def test_an_outcome_meets_the_contact_as_it_is_by_then(state: State):
 
     state.settle(["7"], newer, now=11.0)
     state.complete(
-        grant, now=12.0, outcome=ACCEPTED, settle=lambda c: settle(c, request, ACCEPTED, 12.0)
+        grant,
+        now=12.0,
+        outcome=ACCEPTED,
+        settle=lambda c: accepted(c, request),
     )
     stored = state.load(["7"])["7"]
     assert stored.ledger["custom_fields.plan"] == "pro"
@@ -194,7 +211,7 @@ def test_an_error_while_settling_leaves_the_request_open(state: State):
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        state.complete(grant, now=12.0, outcome=ACCEPTED, settle=broken, paused_until=99.0)
+        state.complete(grant, now=12.0, outcome=ACCEPTED, settle=broken, react=pausing(99.0))
     (record,) = state.deliveries()
     assert record.done_at is None
     assert state.usage(1).paused_until == 0.0
@@ -202,7 +219,7 @@ def test_an_error_while_settling_leaves_the_request_open(state: State):
 
 def test_a_request_that_is_no_delivery_has_no_contact(state: State):
     """Any kind of request takes its grant from the same budget."""
-    grant = state.grant("ping", now=10.0, deadline=40.0, paces=(11.0,))
+    grant = state.grant("ping", now=10.0, deadline=40.0, admit=lambda _: (11.0,))
     assert grant is not None
     assert grant.request is None
     state.complete(grant, now=11.0, outcome=ACCEPTED)
@@ -214,7 +231,7 @@ def test_another_process_may_take_the_place_in_between(state: State):
     """Admission is asked with the use as it is inside the transaction, and may be refused."""
     pending(state, plan="pro")
     for deadline in (40.0, 50.0, 60.0):
-        state.grant("ping", now=10.0, deadline=deadline, paces=(11.0,))
+        state.grant("ping", now=10.0, deadline=deadline, admit=lambda _: (11.0,))
     asked = []
 
     def refused(usage: Usage) -> None:

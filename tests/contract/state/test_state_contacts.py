@@ -44,7 +44,7 @@ def fail(state: State, key: str, *, not_before: float) -> None:
         "upsert",
         now=1.0,
         deadline=2.0,
-        paces=(),
+        admit=lambda _: (),
         external_id=key,
         intend=lambda c: (intend(c, request_for(c)), request_for(c)),
     )

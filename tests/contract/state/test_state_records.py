@@ -28,7 +28,9 @@ CHANGES = {"a": b"\x01", "b": b"\x02"}
 
 def request(state: State, *, started: float, done: float | None, key: str = "") -> int:
     """Put a request on record; return its id."""
-    grant = state.grant("ping", now=started, deadline=started + 30, paces=(), external_id=key)
+    grant = state.grant(
+        "ping", now=started, deadline=started + 30, admit=lambda _: (), external_id=key
+    )
     assert grant is not None
     if done is not None:
         state.complete(grant, now=done, outcome=ACCEPTED)
@@ -208,7 +210,7 @@ def test_prune_forgets_what_ended_long_ago(state: State):
 def test_what_was_forgotten_may_still_end(state: State):
     """A run or a request outlasts its record where a process slept for weeks."""
     run = state.start_run("run", 1.0)
-    grant = state.grant("ping", now=1.0, deadline=2.0, paces=())
+    grant = state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
     assert grant is not None
     state.prune(100.0)
     state.end_run(run, 200.0, 0, {})

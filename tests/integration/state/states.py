@@ -39,7 +39,7 @@ def intent(contact: Contact) -> tuple[Contact, Request]:
 def start(state: State, key: str) -> Grant | None:
     """Start a delivery."""
     return state.grant(
-        "upsert", now=10.0, deadline=40.0, paces=(11.0,), external_id=key, intend=intent
+        "upsert", now=10.0, deadline=40.0, admit=lambda _: (11.0,), external_id=key, intend=intent
     )
 
 

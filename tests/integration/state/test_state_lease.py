@@ -102,7 +102,7 @@ def test_f06_a_lease_that_was_given_back_is_free(state_url: str, clock: HandCloc
 WRITES: list[Callable[[SqlState], object]] = [
     lambda state: state.settle(["00001"], waiting, now=1.0),
     lambda state: start(state, "00001"),
-    lambda state: state.grant("ping", now=1.0, deadline=2.0, paces=()),
+    lambda state: state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ()),
     lambda state: state.release(),
     lambda state: state.record_read("contacts/plan", "d", (), 1.0),
     lambda state: state.record_first_load(1.0),

@@ -103,7 +103,7 @@ def test_a_state_that_is_read_cannot_be_written(state_url: str, clock: HandClock
         with pytest.raises(StateRefused, match="opened for reading"):
             state.record_first_load(1.0)
         with pytest.raises(StateRefused, match="opened for reading"):
-            state.grant("ping", now=1.0, deadline=2.0, paces=())
+            state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
 
 
 def test_reading_leaves_no_trace(filled: Path, clock: HandClock):

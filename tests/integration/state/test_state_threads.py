@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.budget import Usage, paused
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, settle
 from meisa_cdc.ports import Settled, State
@@ -39,9 +39,7 @@ def test_the_budget_holds_across_processes(state_url: str, clock: HandClock):
 
         def ask(number: int) -> int:
             grants = (
-                states[number].grant(
-                    "ping", now=1.0, deadline=9.0, paces=(), admit=admit, most=ROOM
-                )
+                states[number].grant("ping", now=1.0, deadline=9.0, admit=admit, most=ROOM)
                 for _ in range(ROOM)
             )
             return sum(grant is not None for grant in grants)
@@ -54,7 +52,7 @@ def test_the_budget_holds_across_processes(state_url: str, clock: HandClock):
 def deliver(state: State, key: str) -> None:
     """Deliver one contact, with a pause afterwards."""
     grant = state.grant(
-        "upsert", now=1.0, deadline=9.0, paces=(1.0,), external_id=key, intend=intent
+        "upsert", now=1.0, deadline=9.0, admit=lambda _: (1.0,), external_id=key, intend=intent
     )
     assert grant is not None
     request = grant.request
@@ -63,8 +61,8 @@ def deliver(state: State, key: str) -> None:
         grant,
         now=2.0,
         outcome=ACCEPTED,
-        settle=lambda contact: settle(contact, request, ACCEPTED, 2.0),
-        paused_until=3.0,
+        settle=lambda contact: settle(contact, request, ACCEPTED, started=1.0, now=2.0),
+        react=lambda usage, _: paused(usage, 3.0),
     )
 
 

@@ -61,7 +61,7 @@ def delivered(contact: Contact, answer: Answer) -> tuple[Contact, Outcome]:
     """Send what is pending, get the answer, and return (the contact afterwards, the outcome)."""
     request = request_for(contact)
     outcome = judge(request, answer)
-    return settle(intend(contact, request), request, outcome, NOW), outcome
+    return settle(intend(contact, request), request, outcome, started=NOW, now=NOW), outcome
 
 
 def test_a_new_contact_is_sent_with_its_source():
@@ -148,7 +148,7 @@ def test_what_changed_during_the_request_stays_pending():
     request = request_for(contact)
     meanwhile = known_contact(pending={PLAN: "team", POSTS: 4}, in_doubt=frozenset({PLAN}))
     outcome = judge(request, Answer(status=200, body=echo_plan("pro")))
-    after = settle(meanwhile, request, outcome, NOW)
+    after = settle(meanwhile, request, outcome, started=NOW, now=NOW)
     assert after.ledger[PLAN] == "pro"
     assert after.pending == {PLAN: "team", POSTS: 4}
     assert after.in_doubt == frozenset()
@@ -160,7 +160,7 @@ def test_doubt_about_fields_that_were_not_sent_stays():
     request = request_for(contact)
     outcome = judge(request, Answer(status=200, body=echo_plan("pro")))
     meanwhile = known_contact(pending={PLAN: "pro", POSTS: 3}, in_doubt=frozenset({PLAN, POSTS}))
-    after = settle(meanwhile, request, outcome, NOW)
+    after = settle(meanwhile, request, outcome, started=NOW, now=NOW)
     assert after.pending == {POSTS: 3}
     assert after.in_doubt == {POSTS}
 

@@ -75,7 +75,7 @@ def test_it_is_sent_when_something_else_is():
             "custom_fields": {"last_active": "tuesday", "posts": 4},
         },
     )
-    after = settle(contact, request, judge(request, answer), 5.0)
+    after = settle(contact, request, judge(request, answer), started=4.0, now=5.0)
     assert (after.pending, after.riding) == ({}, {})
     assert after.ledger == {"email": ADA, SEEN: "tuesday", POSTS: 4}
 
@@ -86,7 +86,7 @@ def test_what_changed_under_way_rides_with_the_next_one():
     request = request_for(before)
     meanwhile = stored(look(before, {"last_active": "wednesday", "posts": 4}, ALONG))
     answer = Answer(status=200, body={"id": "m1", "email": ADA, "external_id": "1"})
-    after = settle(meanwhile, request, judge(request, answer), 5.0)
+    after = settle(meanwhile, request, judge(request, answer), started=4.0, now=5.0)
     assert (after.pending, after.riding, after.rank) == ({}, {SEEN: "wednesday"}, None)
 
 

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 
+from meisa_cdc.core.breaker import PROBE_REFUSED, PROBE_TROUBLED
 from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.errors import LeaseLost, MappingError, StateUnavailable, SuppressionFailed
 from meisa_cdc.daemon.health import Health
-from meisa_cdc.daemon.leader import FIRST_RETRY, PROBE_AFTER, REST, Leader
+from meisa_cdc.daemon.leader import FIRST_RETRY, Leader
 from meisa_cdc.daemon.schedule import SUPPRESSIONS
 from tests.unit.daemon.conftest import Log
 from tests.unit.sync.worlds import IDENTITY, PLAN, World
@@ -35,7 +36,7 @@ def test_f64_a_wrong_key_is_probed_now_and_then(world: World, lead: Lead, log: L
     world.admit()
     world.meisa.answers.extend([401, 401])
     lead(delivered(world))
-    assert gaps(world)[:2] == [pytest.approx(PROBE_AFTER, abs=1)] * 2
+    assert gaps(world)[:2] == [pytest.approx(PROBE_REFUSED, abs=1)] * 2
     assert [request.status for request in world.meisa.requests] == [401, 401, 201, 201, 201]
     assert len(log.told("delivery stopped")) == 2
     assert health.document()["ready"]
@@ -62,9 +63,9 @@ def test_f62_a_server_in_trouble_gets_one_request_a_minute(
     world.admit()
     world.meisa.answers.extend([503] * 12)
     lead(delivered(world))
-    long = [gap for gap in gaps(world) if gap >= REST]
+    long = [gap for gap in gaps(world) if gap >= PROBE_TROUBLED]
     assert len(long) == 3
-    assert len(log.told("Meisa does not take requests, delivery rests")) == 3
+    assert len(log.told("delivery stopped")) == 3
     assert len(world.meisa.requests) == 15
     assert health.document()["ready"]
 

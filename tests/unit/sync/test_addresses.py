@@ -180,7 +180,7 @@ def test_f44_a_swap_cannot_be_made_safe(world: World):
     set_address(world, 0, "2@example.com")
     set_address(world, 1, "1@example.com")
     for _ in range(3):
-        assert codes(world) == [("1", "email_waiting"), ("2", "email_waiting")]
+        assert codes(world) == [("1", "email_cycle"), ("2", "email_cycle")]
         world.sync()
     assert world.bodies() == []
     assert {c.email for c in world.meisa.contacts.values()} == {
@@ -190,15 +190,25 @@ def test_f44_a_swap_cannot_be_made_safe(world: World):
     }
 
 
-def test_f44_the_address_of_a_vanished_contact_is_not_given_away(world: World):
-    """Meisa would take the newcomer for the one that is gone."""
+def test_f44_the_address_of_a_vanished_contact_is_taken_over_whole(world: World):
+    """Meisa merges by address, so the newcomer empties what the one that is gone left there."""
+    world.plans({1: "pro"})
     world.sync()
     world.bodies()
-    world.people(2, 3, rows=[(4, "1@example.com", "Name 4")])
-    for _ in range(2):
-        assert codes(world) == [("4", "email_waiting")]
-        world.sync()
-    assert world.bodies() == []
+    world.people(2, 3, rows=[(4, "1@example.com", None)])
+    assert codes(world) == []
+    world.sync()
+    (body,) = world.bodies()
+    assert body == {
+        "email": "1@example.com",
+        "external_id": "4",
+        "first_name": None,
+        "source": "api",
+        "custom_fields": {"plan": None},
+    }
+    assert world.state.contacts["1"].ledger == {}
+    assert world.state.contacts["4"].inherits == frozenset()
+    assert world.sync().requests == 0
 
 
 def test_f44_the_address_of_somebody_never_sent_is_free_once_they_are_gone(world: World):

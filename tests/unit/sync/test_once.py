@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from meisa_cdc.core.breaker import MOST_FAILURES
 from meisa_cdc.core.errors import LeaseLost, SourceUnavailable
 from meisa_cdc.core.plan import Plan
 from meisa_cdc.sync.once import Limits, all_due
-from meisa_cdc.sync.push import MOST_FAILURES
 from meisa_cdc.testing import HandClock
 from tests.unit.sync.worlds import IDENTITY, PLAN, Delayed, World, windows
 

@@ -280,7 +280,7 @@ def test_f61_a_429_pauses_everybody_and_is_no_attempt(changed: World):
         push.rest(wait)
     assert [round(r.at - begun, 1) for r in changed.meisa.requests] == [0.0, 7.0, 7.0]
     assert changed.sent_keys() == ["1", "1", "2"]
-    assert push.failed_in_a_row == 0
+    assert push.breaker.failures == 0
 
 
 def test_f61_a_429_that_names_no_time_pauses_a_minute(changed: World):
@@ -475,7 +475,7 @@ def test_room_that_another_process_took_is_gone(changed: World):
     now = changed.clock.now()
 
     def take() -> None:
-        changed.state.grant("ping", now=now, deadline=now + 5.0, paces=(now + 10.0,))
+        changed.state.grant("ping", now=now, deadline=now + 5.0, admit=lambda _: (now + 10.0,))
 
     at_grant(changed, take)
     push = changed.push()
@@ -493,7 +493,7 @@ def test_a_server_in_trouble_gets_ever_fewer_requests(world: World):
     push = world.push()
     under_way = [len(push.flights) for _ in steps(push, 12)]
     assert under_way == [4, 4, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-    assert push.exhausted
+    assert push.halted
     assert push.started == 10
 
 
@@ -510,8 +510,8 @@ def test_one_answer_of_use_ends_a_series_of_failures(world: World):
     world.meisa.answers.extend([*[500] * 9, 422, *[500] * 9])
     push = world.push()
     list(steps(push, 20))
-    assert push.failed_in_a_row == 9
-    assert not push.exhausted
+    assert push.breaker.failures == 9
+    assert not push.halted
 
 
 def test_resting_lets_time_pass(world: World):
