@@ -98,7 +98,9 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
                 yield _mapping(mapping, snapshot, columns[name])
                 yield from _sample(mapping, snapshot, columns[name])
             except MeisaCdcError as error:
-                yield Finding(what=name, verdict="failed", text=str(error))
+                # The error names the mapping by itself, often with the line.
+                text = str(error).removeprefix(f"{name}: ")
+                yield Finding(what=name, verdict="failed", text=text)
     nullable = sorted(
         column
         for name, names in columns.items()

@@ -91,7 +91,7 @@ def _show(session: Session, look: "Look", limit: int) -> None:
     _show_rows(session, look, limit)
     for line in showing.summary_lines(look.plan):
         output.text(line)
-    for line in showing.failure_lines(dict(look.plan.failures)):
+    for line in showing.failure_lines(dict(look.plan.failures), look.plan.waiting):
         output.text(line)
     for line in showing.hold_lines(look.plan.holds, look.plan.digest):
         output.text(line)

@@ -101,7 +101,9 @@ def hold_lines(holds: tuple[Hold, ...], digest: str) -> Iterator[str]:
         yield "If Meisa holds these contacts already: meisa-cdc baseline"
 
 
-def failure_lines(failures: dict[str, str]) -> Iterator[str]:
-    """Yield what could not be read."""
+def failure_lines(failures: dict[str, str], waiting: int = 0) -> Iterator[str]:
+    """Yield what could not be read, and how many contacts are not created because of it."""
     for message in failures.values():
         yield f"FAILED {message}"
+    if waiting:
+        yield f"New contacts arrive whole: {waiting} wait until every mapping can be read."

@@ -166,3 +166,13 @@ def test_a_plan_can_be_cut_short_and_kept(desk: Desk) -> None:
     assert json.loads(file.read_text())["changes"] == cut["changes"]
     assert file.stat().st_mode & 0o077 == 0
     assert "… and 2 more (--limit N shows more)" in desk.run("plan", "--limit", "1").out
+
+
+def test_f24_a_mapping_that_cannot_be_read_is_named_once(desk: Desk) -> None:
+    """`plan` and `check` say what is wrong with it, and who waits for it."""
+    desk.map(plan="select id as external_id, plan from subscriptions\n")
+    shown = desk.run("plan", code=1)
+    assert "FAILED contacts/plan: no such table: subscriptions\n" in shown.out
+    assert "New contacts arrive whole: 3 wait until every mapping can be read.\n" in shown.out
+    checked = desk.run("check", code=1).out
+    assert "failed  contacts/plan: no such table: subscriptions\n" in checked
