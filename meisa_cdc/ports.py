@@ -408,6 +408,9 @@ class Meisa(Protocol):
     def upsert(self, body: Dict[str, Any]) -> Answer:
         """Create or update one contact. Never raises for what the network or the server does."""
 
+    def remove_tag(self, contact_id: str, body: Dict[str, Any]) -> Answer:
+        """Take a tag from a contact, by Meisa's id of it. Never raises, as `upsert`."""
+
     def unsubscribed_emails(self) -> SuppressionList:
         """Return the list. Raises SuppressionFailed where it is not whole."""
 

@@ -11,6 +11,8 @@ EMAIL = "email"
 SOURCE = "source"
 TAG_NAMES = "tag_names"
 CUSTOM = "custom_fields."
+#: How the fields begin that are the tags of one mapping.
+TAGS = "tags/"
 KEY_COLUMN = "external_id"
 #: The rank of what can wait longest, and of what has waited for long enough.
 LAST_RANK = 2
@@ -32,7 +34,7 @@ UNSET: Literal[Unset.UNSET] = Unset.UNSET
 
 def field_of(column: str) -> str:
     """Return the field that a mapping's column yields: `email`, `custom_fields.plan`."""
-    return column if column in ATTRIBUTES else CUSTOM + column
+    return column if column in ATTRIBUTES or column.startswith(TAGS) else CUSTOM + column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,10 @@ class Contact:
     novel: frozenset[str] = frozenset()
     #: Fields that a contact which is gone left at Meisa under the address that this one takes.
     inherits: frozenset[str] = frozenset()
+    #: Tags that were not at Meisa before we added them.
+    ours: frozenset[str] = frozenset()
+    #: Tags in Meisa's last answer; it tells nothing where `meisa_id` is empty.
+    tags: frozenset[str] = frozenset()
 
     def last_observed(self, name: str) -> Value | Unset:
         """Return the ledger's value of a field overlaid with what was observed otherwise."""
@@ -215,6 +221,8 @@ def vacated(contact: Contact) -> Contact:
         in_doubt=contact.in_doubt | contact.ledger.keys(),
         meisa_id="",
         late=None,
+        ours=frozenset(),
+        tags=frozenset(),
     )
 
 

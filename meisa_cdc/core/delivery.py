@@ -5,10 +5,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from meisa_cdc.core import tags
 from meisa_cdc.core.contact import (
     EMAIL,
     SOURCE,
     TAG_NAMES,
+    TAGS,
+    UNSET,
     Contact,
     Fields,
     Late,
@@ -17,6 +20,9 @@ from meisa_cdc.core.contact import (
 )
 from meisa_cdc.core.values import Value, email_key, fingerprint, same
 
+#: Kinds of requests.
+UPSERT = "upsert"
+REMOVE_TAG = "remove_tag"
 #: A server may ask us to wait; less than a second or more than an hour is not believed.
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 3600.0
@@ -26,6 +32,7 @@ LONGEST_DELAY = 900.0
 #: 413 says that this one contact is too large, so the others need not wait for it.
 REJECTIONS = frozenset({400, 409, 413, 422})
 BUSY = 429
+ABSENT = 404
 TIMED_OUT = 408
 #: How the codes of refused contacts begin, and the one of an answer about somebody else.
 REJECTED = "rejected_"
@@ -69,9 +76,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One upsert, ready to be sent."""
+    """One upsert, or the removal of one tag, ready to be sent."""
 
+    #: UPSERT or REMOVE_TAG.
+    kind: str = UPSERT
     external_id: str
+    #: Meisa's id of the contact; only a removal needs it.
+    meisa_id: str = ""
     #: The values that Meisa will hold once it accepts, by field.
     fields: Fields
     #: The JSON body.
@@ -106,19 +117,29 @@ class Outcome:
     created: bool = False
     #: Values that Meisa returned otherwise than they were sent, by field.
     normalised: Fields = field(default_factory=dict)
+    #: The contact's tags, from an accepted answer that named them.
+    tags: frozenset[str] = frozenset()
 
 
 def request_for(contact: Contact) -> Request:
-    """Return the upsert of what differs for a contact: identifiers and differences alone."""
+    """Return the next request for a contact: identifiers and differences alone.
+
+    An upsert goes before the removal of tags, one a request.
+    """
+    tag = tags.next_removal(contact)
+    if tag:
+        return _removal(contact, tag)
     fields = dict(sorted({**contact.riding, **contact.pending}.items()))
-    sent: dict[str, Value] = dict(fields)
-    if TAG_NAMES in sent and TAG_NAMES not in contact.in_doubt:
-        held = contact.ledger.get(TAG_NAMES)
-        known = held if isinstance(held, list) else []
-        wanted = sent[TAG_NAMES]
-        sent[TAG_NAMES] = (
-            [tag for tag in wanted if tag not in known] if isinstance(wanted, list) else []
-        )
+    sent = {name: value for name, value in fields.items() if not tags.is_tags(name)}
+    added = tags.added(contact)
+    if added or TAG_NAMES in fields:
+        sent[TAG_NAMES] = tags.listed(added)
+    # Nothing is removed by an upsert, so Meisa will hold these tags and what it held.
+    fields |= {
+        name: tags.listed(tags.names(contact.ledger.get(name, UNSET)) | tags.names(value))
+        for name, value in fields.items()
+        if tags.is_tags(name)
+    }
     if not contact.ledger:
         sent.setdefault(SOURCE, "initial_sync" if contact.first_load else "api")
         fields.pop(SOURCE, None)
@@ -130,6 +151,22 @@ def request_for(contact: Contact) -> Request:
     )
 
 
+def _removal(contact: Contact, tag: str) -> Request:
+    fields = {
+        name: tags.listed(tags.names(value) - {tag})
+        for name, value in contact.ledger.items()
+        if name.startswith(TAGS) and tag in tags.names(value)
+    }
+    return Request(
+        kind=REMOVE_TAG,
+        external_id=contact.external_id,
+        meisa_id=contact.meisa_id,
+        fields=fields,
+        body={"tag_name": tag},
+        doubted=frozenset(fields) - contact.in_doubt,
+    )
+
+
 def intend(contact: Contact, request: Request) -> Contact:
     """Return the contact as it must be stored before the request leaves: its fields in doubt."""
     return replace(contact, in_doubt=contact.in_doubt | frozenset(request.fields))
@@ -137,6 +174,16 @@ def intend(contact: Contact, request: Request) -> Contact:
 
 def judge(request: Request, answer: Answer) -> Outcome:
     """Return what an answer means. Only certain answers are accepted, rejected or untouched."""
+    if request.kind == REMOVE_TAG and answer.sent:
+        if answer.status == ABSENT:
+            # Where Meisa has no such contact or tag, the tag is gone as well.
+            return Outcome(kind=Kind.ACCEPTED, code="absent")
+        if 200 <= answer.status < 300:  # noqa: PLR2004 - success
+            return Outcome(kind=Kind.ACCEPTED, code="accepted")
+    return _judge(request, answer)
+
+
+def _judge(request: Request, answer: Answer) -> Outcome:
     status = answer.status
     if not answer.sent:
         return _deferred("not_sent", answer, untouched=True)
@@ -201,7 +248,16 @@ def _judge_success(request: Request, answer: Answer) -> Outcome:
         meisa_id=str(body["id"]),
         created=answer.status == 201,  # noqa: PLR2004 - Created
         normalised=normalised,
+        tags=_tags_in(body),
     )
+
+
+def _tags_in(body: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the tags in an answer, which lists them as names or as objects."""
+    found = body.get("tags")
+    entries = found if isinstance(found, list) else []
+    named = (each.get("name") if isinstance(each, dict) else each for each in entries)
+    return frozenset(each for each in named if isinstance(each, str))
 
 
 def _is_id(value: object) -> bool:
@@ -213,7 +269,7 @@ def _normalised(request: Request, body: Mapping[str, Any]) -> dict[str, Value]:
     returned = (
         {f"custom_fields.{k}": v for k, v in custom.items()} if isinstance(custom, dict) else {}
     )
-    returned |= {k: v for k, v in body.items() if k != TAG_NAMES}
+    returned |= {k: v for k, v in body.items() if not tags.is_tags(k)}
     return {
         name: returned[name]
         for name, value in request.fields.items()
@@ -241,6 +297,8 @@ def settle(
     What was observed since the request started is kept: only fields whose value is still the
     one that was sent stop being pending.
     """
+    if outcome.kind is Kind.ACCEPTED and request.kind == REMOVE_TAG:
+        return _untagged(contact, request)
     if outcome.kind is Kind.ACCEPTED:
         return replace(_accepted(contact, request, outcome), late=_late(contact.late, started, now))
     if outcome.kind is Kind.UNKNOWN or outcome.code in GIVEN_UP:
@@ -264,50 +322,89 @@ def _late(late: Late | None, started: float, now: float) -> Late | None:
 
 
 def _accepted(contact: Contact, request: Request, outcome: Outcome) -> Contact:
-    ledger = {**contact.ledger, **request.fields}
     stranger = outcome.created or bool(contact.meisa_id and contact.meisa_id != outcome.meisa_id)
-    in_doubt = contact.in_doubt - frozenset(request.fields)
-    pending = _left(contact.pending, ledger, in_doubt)
-    riding = _left(contact.riding, ledger, in_doubt)
-    pending.pop(SOURCE, None)
+    after = replace(
+        contact,
+        ledger={**contact.ledger, **request.fields},
+        in_doubt=contact.in_doubt - frozenset(request.fields),
+        meisa_id=outcome.meisa_id,
+        quarantine=None,
+        inherits=frozenset(),
+        ours=_ours(contact, request, stranger=stranger),
+        tags=outcome.tags,
+    )
+    lost: Fields = {}
     if stranger and contact.ledger:
         # Meisa no longer had this contact: it holds what the body carried, and nothing else.
-        once = ledger
-        ledger = _carried(request)
-        lost = {n: v for n, v in once.items() if n not in ledger or not same(v, ledger[n])}
-        pending = {**lost, **pending}
-        in_doubt = frozenset()
+        carried = _carried(request)
+        lost = {
+            name: value
+            for name, value in after.ledger.items()
+            if name not in carried or not same(value, carried[name])
+        }
+        after = replace(after, ledger=carried, in_doubt=frozenset())
+    pending = {**lost, **_left(after, contact.pending)}
+    pending.pop(SOURCE, None)
+    return _waiting(after, pending, _left(after, contact.riding))
+
+
+def _untagged(contact: Contact, request: Request) -> Contact:
+    """Return the contact after a tag was removed at Meisa."""
+    gone = {str(request.body["tag_name"])}
+    after = replace(
+        contact,
+        ledger={**contact.ledger, **request.fields},
+        # Doubt that an upsert left is not over by this.
+        in_doubt=contact.in_doubt - request.doubted,
+        ours=contact.ours - gone,
+        tags=contact.tags - gone,
+    )
+    return _waiting(after, _left(after, contact.pending), contact.riding)
+
+
+def _waiting(contact: Contact, pending: Fields, riding: Fields) -> Contact:
     return replace(
         contact,
-        ledger=ledger,
-        in_doubt=in_doubt,
         pending=pending,
         riding=riding,
         due=contact.due if riding else None,
-        meisa_id=outcome.meisa_id,
-        quarantine=None,
         rank=contact.rank if pending else None,
         since=contact.since if pending else None,
         novel=contact.novel & pending.keys(),
-        inherits=frozenset(),
     )
 
 
-def _left(observed: Fields, ledger: Fields, in_doubt: frozenset[str]) -> dict[str, Value]:
+def _ours(contact: Contact, request: Request, *, stranger: bool) -> frozenset[str]:
+    """Return the tags that are ours after an upsert: those that Meisa did not have before."""
+    sent = tags.names(request.body.get(TAG_NAMES))
+    if stranger:
+        return sent
+    return contact.ours | (sent - contact.tags if contact.meisa_id else frozenset())
+
+
+def _left(contact: Contact, observed: Fields) -> dict[str, Value]:
     """Return what still differs: it changed while the request was under way."""
-    return {
-        name: value
-        for name, value in observed.items()
-        if name in in_doubt or name not in ledger or not same(value, ledger[name])
-    }
+    ledger = contact.ledger
+    wanted = {name: tags.names(value) for name, value in observed.items() if tags.is_tags(name)}
+
+    def differs(name: str, value: Value) -> bool:
+        if name in contact.in_doubt:
+            return True
+        if not name.startswith(TAGS):
+            return name not in ledger or not same(value, ledger[name])
+        others = frozenset().union(*(each for other, each in wanted.items() if other != name))
+        return tags.differs(name, value, ledger, contact.ours, others)
+
+    return {name: value for name, value in observed.items() if differs(name, value)}
 
 
 def _carried(request: Request) -> dict[str, Value]:
     """Return the fields as the body had them: always the e-mail, of the tags only the new ones."""
-    carried = {**request.fields, EMAIL: request.body[EMAIL]}
-    if TAG_NAMES in carried:
-        carried[TAG_NAMES] = request.body[TAG_NAMES]
-    return carried
+    sent = tags.names(request.body.get(TAG_NAMES))
+    return {
+        name: tags.listed(tags.names(value) & sent) if tags.is_tags(name) else value
+        for name, value in {**request.fields, EMAIL: request.body[EMAIL]}.items()
+    }
 
 
 def clamp_pause(seconds: float | None, *, otherwise: float) -> float:

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from meisa_cdc.core import tags
 from meisa_cdc.core.backlog import rank_of
 from meisa_cdc.core.contact import (
     EMAIL,
     SOURCE,
     SOURCES,
     TAG_NAMES,
+    TAGS,
     UNSET,
     Claim,
     Contact,
@@ -159,7 +161,7 @@ def _heir(contact: Contact, person: Staged | None, claims: Sequence[Claim]) -> C
     fields = frozenset().union(
         *(c.leaves for c in claims if c.leaves is not None and c.email_key == address)
     )
-    inherits = fields - {EMAIL, SOURCE, TAG_NAMES}
+    inherits = frozenset(f for f in fields - {EMAIL, SOURCE} if not tags.is_tags(f))
     if not inherits:
         return contact
     return replace(
@@ -269,10 +271,14 @@ def _differences(
     now: float,
 ) -> Comparison:
     changes: list[FieldChange] = []
+    problems = [*_field_problems(contact.external_id, staged)]
+    tagged: dict[str, str] = {}
     for reading in readings:
         seen = _seen(contact, staged, reading)
         for column in reading.columns:
             value = _value(contact, seen, reading.mapping, column)
+            if tags.is_tags(field_of(column)):
+                problems += _tagged_twice(contact, reading.mapping, value, tagged)
             if value is UNSET or not _differs(contact, field_of(column), value):
                 continue
             changes.append(_change(contact, reading, column, value, now))
@@ -286,11 +292,27 @@ def _differences(
         contact=settled,
         changes=causing,
         riding=riding,
-        invalid=tuple(_field_problems(contact.external_id, staged)),
+        invalid=tuple(problems),
         lost=frozenset(n for n, s in staged.items() if s.had_row and not s.row),
         observed=_observed(contact, staged, readings),
         known=known is not None,
     )
+
+
+def _tagged_twice(
+    contact: Contact, mapping: Mapping, value: Value | Unset, tagged: dict[str, str]
+) -> Iterable[Invalid]:
+    """Yield the tags that another mapping yields as well: neither would know when to remove it."""
+    for tag in sorted(tags.names(value)):
+        other = tagged.setdefault(tag, mapping.name)
+        if other != mapping.name:
+            yield Invalid(
+                mapping=mapping.name,
+                external_id=contact.external_id,
+                code="tag_twice",
+                message=f"the tag {tag!r} comes from {other} already",
+                field=mapping.name,
+            )
 
 
 def _with_differences(
@@ -363,14 +385,10 @@ def _value(contact: Contact, seen: Staged | None, mapping: Mapping, column: str)
         return None if kept is UNSET and name in contact.inherits else kept
     if name == TAG_NAMES:
         # Tags are only ever added, so a vanished one is no difference, nor are all of them.
-        return [*sorted({*_texts(contact.ledger.get(TAG_NAMES)), *_texts(value)})]
+        return tags.listed(tags.names(contact.ledger.get(TAG_NAMES)) | tags.names(value))
     if value is None and not null_is_sent(mapping, column) and name not in contact.inherits:
         return contact.ledger.get(name, UNSET)
     return canonical_email(value) if name == EMAIL else value
-
-
-def _texts(value: Value) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _differs(contact: Contact, name: str, value: Value) -> bool:
@@ -379,6 +397,10 @@ def _differs(contact: Contact, name: str, value: Value) -> bool:
         return not contact.ledger and value in SOURCES
     if name in contact.in_doubt:
         return True
+    if name.startswith(TAGS):
+        wanted = tags.wanted_by(contact)
+        others = frozenset().union(*(each for other, each in wanted.items() if other != name))
+        return tags.differs(name, value, contact.ledger, contact.ours, others)
     held = contact.ledger.get(name, UNSET)
     if held is UNSET:
         # A field that Meisa never held needs no NULL, and no empty list of tags.

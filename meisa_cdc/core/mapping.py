@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
-from meisa_cdc.core.contact import EMAIL, KEY_COLUMN, UNSET, Unset, field_of
+from meisa_cdc.core.contact import EMAIL, KEY_COLUMN, TAGS, UNSET, Unset, field_of
 from meisa_cdc.core.errors import MappingError
 from meisa_cdc.core.policy import Policy
 from meisa_cdc.core.values import FieldType, Value
 
 CONTACTS = "contacts"
+TAG = "tags"
 KINDS = ("contacts", "tags", "events", "emails", "sequences")
 #: A missing row leaves the field as it was last sent.
 KEEP = "keep"
@@ -118,6 +119,9 @@ def check_columns(mapping: Mapping, columns: Sequence[str]) -> None:
             mapping=mapping.name,
             hint=f"Name the key: select u.id as {KEY_COLUMN}, …",
         )
+    for column in columns:
+        if column.startswith(TAGS) and column != mapping.name:
+            raise MappingError(f"a column cannot be called {column!r}", mapping=mapping.name)
     if len(seen) == 1:
         raise MappingError("there is no column beside the key", mapping=mapping.name)
     for column in mapping.fields:

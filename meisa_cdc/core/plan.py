@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from meisa_cdc.core.contact import TAG_NAMES, Contact
+from meisa_cdc.core import tags
 from meisa_cdc.core.diff import Action, Comparison, FieldChange, Invalid
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.values import Value, fingerprint, same
@@ -80,6 +80,8 @@ class Tallies:
         self.known: Counter[Action] = Counter()
         self.by_field: Counter[str] = Counter()
         self.sole: Counter[str] = Counter()
+        #: What all of it takes; a tag that is removed is a request of its own.
+        self.requests = 0
         self.changed: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         self.created: Counter[str] = Counter()
@@ -112,6 +114,8 @@ class Tallies:
             self._hash(mapping, comparison.external_id, "", None, None)
         if action not in (Action.CREATE, Action.UPDATE):
             return
+        if comparison.contact is not None:
+            self.requests += tags.requests(comparison.contact)
         causes = [change.field for change in comparison.changes]
         self.by_field.update(causes)
         if len(causes) == 1:
@@ -185,19 +189,14 @@ def fires(comparison: Comparison) -> list[str]:
     elif any(
         not same(change.old, change.new)
         for change in (*comparison.changes, *comparison.riding)
-        if change.field != TAG_NAMES
+        if not tags.is_tags(change.field)
     ):
         triggers.append("contact_updated")
-    if contact is not None and _new_tags(contact):
+    if contact is not None and tags.added(contact):
         triggers.append("tag_added")
+    if contact is not None and tags.removable(contact):
+        triggers.append("tag_removed")
     return triggers
-
-
-def _new_tags(contact: Contact) -> bool:
-    wanted, held = contact.pending.get(TAG_NAMES), contact.ledger.get(TAG_NAMES)
-    return isinstance(wanted, list) and any(
-        tag not in (held if isinstance(held, list) else []) for tag in wanted
-    )
 
 
 def change_document(comparison: Comparison, priority: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Dialect:
     quote: str
     #: A condition that always holds.
     true: str
+    #: What makes a JSON list of a group's values, as texts.
+    gather: str
     #: Keys that go into one query at most.
     keys_per_query: int
     #: Whether a list of keys is one parameter.
@@ -60,12 +62,19 @@ POSTGRESQL = Dialect(
     title="Postgres",
     quote='"',
     true="true",
+    gather="json_agg(({})::text)",
     keys_per_query=10_000,
     arrays=True,
     folds=True,
 )
 MYSQL = Dialect(
-    name="mysql", grammar="mysql", title="MySQL", quote="`", true="1=1", keys_per_query=1_000
+    name="mysql",
+    grammar="mysql",
+    title="MySQL",
+    quote="`",
+    true="1=1",
+    gather="json_arrayagg(cast({} as char))",
+    keys_per_query=1_000,
 )
 SQLITE = Dialect(
     name="sqlite",
@@ -73,6 +82,7 @@ SQLITE = Dialect(
     title="SQLite",
     quote='"',
     true="1=1",
+    gather="json_group_array(cast({} as text))",
     keys_per_query=1_000,
     strict_types=True,
 )

@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping as Dict, Sequence
 from dataclasses import dataclass
 
 from meisa_cdc.core.contact import KEY_COLUMN
-from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.core.mapping import TAG, Mapping
 from meisa_cdc.source.dialects import POSTGRESQL, Dialect
 from meisa_cdc.source.inspection import inspect
-from meisa_cdc.source.query import Bind, Query, Written, marked, numbered
+from meisa_cdc.source.query import Bind, Query, Text, Written, marked, numbered
 from meisa_cdc.source.rendering import render
 
 ALIAS = "meisa_m"
+#: The rows of a query of tags.
+ROWS = "meisa_t"
+TAG_COLUMNS = (KEY_COLUMN, "tag_name")
 #: Stands for the keys where a restricted statement is only looked at.
 SAMPLE_KEYS = ("1",)
 
@@ -53,6 +56,18 @@ class Approved:
         return _restricted(self.query, self.dialect, bind, keys, as_text=outside)
 
 
+def gathered(query: Query, name: str, dialect: Dialect) -> Query:
+    """Return a query of tags, one a row, as one row a contact with the list of its tags.
+
+    The list has the mapping's name, so that each mapping's tags are a field of their own.
+    """
+    key, tag = (f"{ROWS}.{dialect.quoted(column)}" for column in TAG_COLUMNS)
+    listed = dialect.gather.format(tag)
+    before = f"select {key}, {listed} as {dialect.quoted(name)} from (\n"  # noqa: S608 - our names
+    after = f"\n) {ROWS} where {tag} is not null group by {key}"
+    return Query(pieces=(Text(sql=before, line=0), *query.pieces, Text(sql=after, line=0)))
+
+
 def placeholders(dialect: Dialect) -> Callable[[list[object]], Bind]:
     """Return what makes a `bind` that writes the dialect's placeholders."""
     return numbered if dialect is POSTGRESQL else marked
@@ -64,10 +79,11 @@ def approve(mapping: Mapping, *, variables: Dict[str, object], dialect: Dialect)
     values: list[object] = []
     whole = query.write(dialect, placeholders(dialect)(values))
     seen = inspect(whole, mapping=mapping.name, dialect=dialect, values=len(values))
+    query = query.until(seen.end, whole)
     approved = Approved(
         mapping=mapping,
         dialect=dialect,
-        query=query.until(seen.end, whole),
+        query=gathered(query, mapping.name, dialect) if mapping.kind == TAG else query,
         functions=seen.functions,
     )
     check(approved, SAMPLE_KEYS)

@@ -6,15 +6,16 @@ from collections.abc import Mapping as Dict
 from pathlib import Path
 
 from meisa_cdc.core.errors import MappingError
-from meisa_cdc.core.mapping import CONTACTS, KINDS, Mapping
-from meisa_cdc.source.declarations import declared, nearest
+from meisa_cdc.core.mapping import CONTACTS, KINDS, TAG, FieldSettings, Mapping
+from meisa_cdc.source.declarations import Declared, declared, nearest
 from meisa_cdc.source.dialects import Dialect, dialect_named
 from meisa_cdc.source.inspection import examine, refusal
 from meisa_cdc.source.language import Forbidden, Refused
 from meisa_cdc.source.rendering import Rendered, render
-from meisa_cdc.source.statements import placeholders
+from meisa_cdc.source.statements import TAG_COLUMNS, placeholders
 
 ENDING = ".sql"
+SUPPORTED = (CONTACTS, TAG)
 LARGEST_FILE = 1_000_000
 NAME = re.compile(r"[\w][\w.-]*")
 #: Files that lie beside mappings without being any: notes, and what editors leave behind.
@@ -51,11 +52,11 @@ def _files(folder: Path) -> list[Path]:
         if not entry.is_dir():
             raise MappingError(f"{entry} is not a folder.", hint="Mappings lie inside it.")
         files = [_mapping_file(each) for each in _entries(entry)]
-        if files and entry.name != CONTACTS:
+        if files and entry.name not in SUPPORTED:
             raise MappingError(
                 f"{entry.name} are not supported yet",
                 mapping=f"{entry.name}/{files[0].stem}",
-                hint="Remove the file; contacts are supported.",
+                hint=f"Remove the file; {' and '.join(SUPPORTED)} are supported.",
             )
         found += files
     return found
@@ -91,9 +92,13 @@ def _loaded(path: Path, name: str, variables: Dict[str, object], dialect: Dialec
     except Refused as error:
         error.line = rendered.line
         raise refusal(error, name) from None
+    kind = path.parent.name
+    columns = _columns(rendered, name, dialect)
+    if kind == TAG:
+        columns = _tagging(name, columns, settings)
     return Mapping(
         name=name,
-        kind=path.parent.name,
+        kind=kind,
         text=text,
         digest=hashlib.sha256(text.encode()).hexdigest(),
         purpose=purpose_of(text),
@@ -102,9 +107,23 @@ def _loaded(path: Path, name: str, variables: Dict[str, object], dialect: Dialec
         priority=settings.priority,
         timeout=settings.timeout,
         enabled=settings.enabled,
-        fields=settings.fields,
-        columns=_columns(rendered, name, dialect),
+        # A contact without a row has no tags from this mapping any more.
+        fields={name: FieldSettings(missing=[])} if kind == TAG else settings.fields,
+        columns=columns,
     )
+
+
+def _tagging(name: str, columns: tuple[str, ...], settings: Declared) -> tuple[str, ...]:
+    """Return the columns of a mapping of tags: its tags are one field that has its name."""
+    if settings.fields:
+        raise MappingError("tags take no settings by field", mapping=name)
+    if columns and set(columns) != set(TAG_COLUMNS):
+        raise MappingError(
+            f"a mapping of tags yields {' and '.join(TAG_COLUMNS)}, not {', '.join(columns)}",
+            mapping=name,
+            hint=f"Write select u.id as {TAG_COLUMNS[0]}, … as {TAG_COLUMNS[1]}.",
+        )
+    return (TAG_COLUMNS[0], name) if columns else ()
 
 
 def _text(path: Path, name: str) -> str:

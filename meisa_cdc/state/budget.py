@@ -175,7 +175,7 @@ def _start(
     request: Request | None,
 ) -> int:
     row = {
-        "kind": kind,
+        "kind": kind if request is None else request.kind,
         "external_id": external_id,
         "started_at": now,
         "done_at": deadline,

@@ -76,6 +76,8 @@ def contact_of(row: ContactRow) -> Contact:
         late=_late_of(marks.get("late"), row.confirm_at),
         novel=frozenset(marks.get("novel", ())),
         inherits=frozenset(marks.get("inherits", ())),
+        ours=frozenset(marks.get("ours", ())),
+        tags=frozenset(marks.get("tags", ())),
     )
 
 
@@ -116,10 +118,10 @@ def _marks(contact: Contact) -> str | None:
     marks: dict[str, Any] = {}
     if contact.late is not None:
         marks["late"] = [sorted(contact.late.fields), contact.late.at]
-    if contact.novel:
-        marks["novel"] = sorted(contact.novel)
-    if contact.inherits:
-        marks["inherits"] = sorted(contact.inherits)
+    for name in ("novel", "inherits", "ours", "tags"):
+        values: frozenset[str] = getattr(contact, name)
+        if values:
+            marks[name] = sorted(values)
     return dumps(marks) if marks else None
 
 

@@ -15,7 +15,6 @@ from meisa_cdc.core.contact import (
     KEY_COLUMN,
     SOURCE,
     SOURCES,
-    TAG_NAMES,
     Staged,
     field_of,
 )
@@ -23,6 +22,7 @@ from meisa_cdc.core.diff import Invalid, Reading
 from meisa_cdc.core.errors import InvalidValue, MappingError, MappingFailed
 from meisa_cdc.core.mapping import Column, Mapping, check_columns, check_set
 from meisa_cdc.core.plan import MOST_LISTED
+from meisa_cdc.core.tags import is_tags
 from meisa_cdc.core.values import (
     FieldType,
     Value,
@@ -252,9 +252,9 @@ def observe(
 
 def _cast(mapping: Mapping, column: str) -> FieldType | None:
     declared = mapping.settings_of(column).type
-    if declared is not None or column not in ATTRIBUTES:
-        return declared
-    return "json" if column == TAG_NAMES else "string"
+    if is_tags(column):
+        return declared or "json"
+    return declared if declared is not None or column not in ATTRIBUTES else "string"
 
 
 def _checked(column: str, value: Value) -> Value:
@@ -262,9 +262,9 @@ def _checked(column: str, value: Value) -> Value:
         raise InvalidValue(
             "source_unknown", f"{value!r} is not one of {', '.join(sorted(SOURCES))}"
         )
-    if column == TAG_NAMES and value is not None:
+    if is_tags(column) and value is not None:
         if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
-            raise InvalidValue("tags_malformed", "tag_names has to be a list of texts")
+            raise InvalidValue("tags_malformed", f"{column} has to be a list of texts")
         return [*sorted({tag for tag in value if isinstance(tag, str)})]
     return value
 

@@ -159,7 +159,7 @@ def _summary(judging: Judge, counts: Counts, tallies: Tallies) -> Summary:
         quarantined=actions[Action.QUARANTINED],
         removed=counts.removed + tallies.gone_now - tallies.returned,
         orphan=judging.captured.orphans,
-        requests=actions[Action.CREATE] + actions[Action.UPDATE],
+        requests=tallies.requests,
     )
 
 

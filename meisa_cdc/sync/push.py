@@ -11,6 +11,8 @@ from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.budget import Usage, Window
 from meisa_cdc.core.contact import Contact, confirming, overdue
 from meisa_cdc.core.delivery import (
+    REMOVE_TAG,
+    UPSERT,
     Answer,
     Kind,
     Request,
@@ -28,7 +30,6 @@ LONGEST_WAIT = 0.5
 SOON = 0.05
 #: A request counts as in flight this much longer than its time-out, for slow local work.
 DEADLINE_MARGIN = 5.0
-UPSERT = "upsert"
 #: Contacts with something due that are looked at in one transaction.
 MOST_PROMOTED = 500
 
@@ -222,7 +223,10 @@ class Push:
 
     def _send(self, key: str, grant: Grant, request: Request, now: float) -> None:
         def send() -> tuple[Answer, float]:
-            answer = self.meisa.upsert(request.body)
+            if request.kind == REMOVE_TAG:
+                answer = self.meisa.remove_tag(request.meisa_id, request.body)
+            else:
+                answer = self.meisa.upsert(request.body)
             return answer, self.clock.now()
 
         self.started += 1

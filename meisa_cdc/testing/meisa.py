@@ -24,7 +24,7 @@ _ERRORS: Mapping[str, str] = {
     "reset": "connection reset",
 }
 _NAMES = ("first_name", "last_name", "display_name")
-CREATED, SUCCESS, CONFLICT = 201, 200, 409
+CREATED, SUCCESS, NOT_FOUND, CONFLICT = 201, 200, 404, 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +122,22 @@ class ScriptedMeisa:
             self._clock.sleep(self.latency)
         return answer
 
+    def remove_tag(self, contact_id: str, body: Mapping[str, Any]) -> Answer:
+        """Take a tag from a contact, unless the script says otherwise; kept with the requests."""
+        with self._lock:
+            at = self._clock.now()
+            scripted = self.answers.popleft() if self.answers else "accept"
+            applied = scripted in ("accept", "timeout_applied")
+            contact = self.contacts.get(contact_id)
+            if applied and contact is not None:
+                contact.tags = [tag for tag in contact.tags if tag != body["tag_name"]]
+            answer = self._refused(scripted)
+            if answer is None:
+                answer = Answer(status=NOT_FOUND if contact is None else SUCCESS, body={})
+            sent = Sent(at=at, body={"contact_id": contact_id, **body}, status=answer.status)
+            self.requests.append(sent)
+        return answer
+
     def apply_late(self) -> int:
         """Let requests that timed out take effect now; return how many."""
         with self._lock:
@@ -152,18 +168,22 @@ class ScriptedMeisa:
         return most
 
     def _answer(self, scripted: Scripted, body: Mapping[str, Any]) -> Answer:
+        if scripted == "late":
+            self.late.append(body)
+        applied = self._apply(body) if scripted in ("accept", "timeout_applied") else None
+        return self._refused(scripted) or applied or Answer()
+
+    @staticmethod
+    def _refused(scripted: Scripted) -> Answer | None:
+        """Return the answer that the script gives; None where the request is accepted."""
+        if scripted == "accept":
+            return None
         if isinstance(scripted, Answer):
             return scripted
         if isinstance(scripted, int):
             return Answer(status=scripted, body={"message": f"scripted {scripted}"})
         if scripted == "not_sent":
             return Answer(sent=False, error="connection refused")
-        if scripted == "late":
-            self.late.append(body)
-        if scripted in ("accept", "timeout_applied"):
-            answer = self._apply(body)
-            if scripted == "accept":
-                return answer
         return Answer(error=_ERRORS[scripted])
 
     def _apply(self, body: Mapping[str, Any]) -> Answer:

@@ -55,7 +55,7 @@ class MemoryState(MemoryRecords):
             number = max(self.requests, default=0) + 1
             record = DeliveryRecord(
                 id=number,
-                kind=kind,
+                kind=kind if request is None else request.kind,
                 external_id=external_id,
                 started_at=now,
                 done_at=None,

@@ -19,13 +19,12 @@ from typing import Any, cast
 
 import httpx
 
-from meisa_cdc.core.delivery import Answer
+from meisa_cdc.core.delivery import UPSERT, Answer
 from meisa_cdc.meisa import MeisaClient
 from meisa_cdc.meisa.connection import Network
 from meisa_cdc.meisa.pool import PoolTransport
 from meisa_cdc.ports import Meisa, State
 from meisa_cdc.settings import Settings, load_settings
-from meisa_cdc.sync.push import UPSERT
 from tests.installation.cycle import deliver
 
 #: Where it may end, in the order of a run.

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pytest
 
-from meisa_cdc.sync.push import UPSERT as KIND
+from meisa_cdc.core.delivery import UPSERT as KIND
 from tests.installation import (
     LATER,
     Installation,
