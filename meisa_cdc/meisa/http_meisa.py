@@ -1,8 +1,7 @@
-"""The endpoints of Meisa's API, one method each."""
+"""Meisa as the use cases ask for it: answers for deliveries to judge, and the two looks."""
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Self
 
 import httpx
@@ -12,19 +11,23 @@ from meisa_cdc import __version__
 from meisa_cdc.core.delivery import BUSY, TIMED_OUT, Answer
 from meisa_cdc.core.errors import MeisaUnavailable
 from meisa_cdc.core.suppression import PullFailed, addresses, whole
+from meisa_cdc.meisa import endpoints
+from meisa_cdc.meisa.answers import told
+from meisa_cdc.meisa.endpoints import Endpoint
 from meisa_cdc.meisa.key import ApiKey
 from meisa_cdc.meisa.models import PingAnswer
 from meisa_cdc.meisa.refusals import MeisaRefused, hint_for
-from meisa_cdc.meisa.wire import MIB, Limits, Wire
+from meisa_cdc.meisa.wire import Limits, Wire
 from meisa_cdc.ports import Ping, SuppressionList
 
-#: Most bytes of the suppression list.
-LIST_LIMIT = 64 * MIB
 USER_AGENT = f"meisa-cdc/{__version__}"
 
 
-class MeisaClient:
+class HttpMeisa:
     """Meisa over HTTP; one instance serves every thread.
+
+    What returns an Answer never raises for what the network or the server does: a delivery judges
+    it. It does raise SettingsError where the API key is unusable. Bodies are those of the API.
 
     `api_key` may be a callable: it is asked before each request, so that a rotated key is picked
     up. `timeout` is in seconds and bounds a whole request. `monotonic` and `now` (epoch seconds)
@@ -45,7 +48,7 @@ class MeisaClient:
         proxy: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._limits = Limits(timeout=timeout)
+        self._timeout = timeout
         self._wire = Wire(
             base_url,
             api_key,
@@ -58,7 +61,7 @@ class MeisaClient:
         )
 
     def __repr__(self) -> str:
-        return f"MeisaClient({self._wire!r})"
+        return f"HttpMeisa({self._wire!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -70,13 +73,32 @@ class MeisaClient:
         """Close all connections; requests under way on other threads end as unknown."""
         self._wire.close()
 
+    def send(
+        self,
+        endpoint: Endpoint,
+        body: Mapping[str, Any] | None = None,
+        *,
+        contact_id: str = "",
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request to an endpoint.
+
+        Raises InvalidValue where the path needs a contact's id and this can be none.
+        """
+        return self._wire.send(
+            endpoint.method,
+            endpoint.target(contact_id, query),
+            body,
+            limits=Limits(timeout=self._timeout, size=endpoint.size),
+        )
+
     def ping(self) -> Ping:
         """Ask about the key.
 
         Raises MeisaRefused where the key or the address is wrong, MeisaUnavailable where Meisa
         does not answer usefully.
         """
-        answer = self._wire.send("GET", "/ping/", limits=self._limits)
+        answer = self.send(endpoints.PING)
         if answer.status == httpx.codes.OK:
             try:
                 return PingAnswer.model_validate(answer.body).ping()
@@ -88,32 +110,21 @@ class MeisaClient:
                 ) from None
         if 300 <= answer.status < 500 and answer.status not in {BUSY, TIMED_OUT}:  # noqa: PLR2004
             raise MeisaRefused(
-                f"Meisa refuses the key or the address: {_told(answer)}.",
+                f"Meisa refuses the key or the address: {told(answer)}.",
                 status=answer.status,
                 hint=hint_for(answer.status),
             )
-        raise MeisaUnavailable(f"Meisa does not answer usefully: {_told(answer)}.")
-
-    def upsert(self, body: Mapping[str, Any]) -> Answer:
-        """Create or update one contact; whatever the network or the server does is an answer.
-
-        Raises SettingsError where the API key is unusable.
-        """
-        return self._wire.send("POST", "/contacts/upsert/", body, limits=self._limits)
+        raise MeisaUnavailable(f"Meisa does not answer usefully: {told(answer)}.")
 
     def unsubscribed_emails(self) -> SuppressionList:
         """Return the list of addresses that must not be e-mailed.
 
         Raises PullFailed (a SuppressionFailed) where it did not come whole.
         """
-        answer = self._wire.send(
-            "GET",
-            "/contacts/api/unsubscribed-emails/",
-            limits=replace(self._limits, size=LIST_LIMIT),
-        )
+        answer = self.send(endpoints.UNSUBSCRIBED_EMAILS)
         if answer.status != httpx.codes.OK or answer.error:
             raise PullFailed(
-                f"Meisa did not return the suppression list: {_told(answer)}.",
+                f"Meisa did not return the suppression list: {told(answer)}.",
                 hint=hint_for(answer.status),
                 status=answer.status,
                 retry_after=answer.retry_after,
@@ -123,17 +134,38 @@ class MeisaClient:
         emails, malformed = addresses(entries)
         return SuppressionList(as_of=as_of, emails=emails, malformed=malformed)
 
+    def upsert(self, body: Mapping[str, Any]) -> Answer:
+        """Create or update one contact."""
+        return self.send(endpoints.UPSERT, body)
 
-def _told(answer: Answer, most: int = 200) -> str:
-    """Return what an answer says in one line."""
-    if not answer.status:
-        return answer.error or "no answer"
-    body = answer.body
-    said = (
-        body.get("detail") or body.get("message") or body.get("error")
-        if isinstance(body, dict)
-        else None
-    )
-    text = said if isinstance(said, str) else answer.error
-    line = " ".join(text.split())[:most].rstrip(".")
-    return f"HTTP {answer.status}, {line}" if line else f"HTTP {answer.status}"
+    def track_event(self, body: Mapping[str, Any]) -> Answer:
+        """Record one event of a contact."""
+        return self.send(endpoints.TRACK_EVENT, body)
+
+    def add_tag(self, contact_id: str, body: Mapping[str, Any]) -> Answer:
+        """Add a tag to the contact with this id at Meisa; raises as `send`."""
+        return self.send(endpoints.ADD_TAG, body, contact_id=contact_id)
+
+    def remove_tag(self, contact_id: str, body: Mapping[str, Any]) -> Answer:
+        """Remove a tag from the contact with this id at Meisa; raises as `send`."""
+        return self.send(endpoints.REMOVE_TAG, body, contact_id=contact_id)
+
+    def trigger_email(self, body: Mapping[str, Any]) -> Answer:
+        """Send one triggered e-mail."""
+        return self.send(endpoints.TRIGGER_EMAIL, body)
+
+    def enroll(self, body: Mapping[str, Any]) -> Answer:
+        """Enroll one contact in a sequence."""
+        return self.send(endpoints.ENROLL, body)
+
+    def bulk_enroll(self, body: Mapping[str, Any]) -> Answer:
+        """Enroll up to BULK_LIMIT addresses in a sequence."""
+        return self.send(endpoints.BULK_ENROLL, body)
+
+    def sequences(self, query: Mapping[str, str] | None = None) -> Answer:
+        """List sequences; without a query the active ones."""
+        return self.send(endpoints.SEQUENCES, query=query)
+
+    def contact_enrollments(self, email: str) -> Answer:
+        """List the enrollments of one contact."""
+        return self.send(endpoints.CONTACT_ENROLLMENTS, query={"email": email})

@@ -7,7 +7,7 @@ import pytest
 from meisa_cdc.core.errors import MeisaUnavailable, SettingsError, Stop, SuppressionFailed
 from meisa_cdc.core.suppression import PullFailed
 from meisa_cdc.meisa import MeisaRefused
-from meisa_cdc.meisa.client import LIST_LIMIT
+from meisa_cdc.meisa.endpoints import LIST_LIMIT
 from meisa_cdc.ports import Ping
 
 from .conftest import CANARY
