@@ -4,7 +4,7 @@ Nothing else in the package speaks HTTP to Meisa.
 """
 
 from meisa_cdc.meisa.calls import BASE_URL
-from meisa_cdc.meisa.client import MeisaClient
+from meisa_cdc.meisa.client import MeisaClient, Source
 from meisa_cdc.meisa.endpoints import BULK_LIMIT
 from meisa_cdc.meisa.errors import (
     FixAddress,
@@ -57,6 +57,7 @@ __all__ = [
     "PingedProduct",
     "SequenceEnrollment",
     "SequenceList",
+    "Source",
     "Tag",
     "TrackedEvent",
     "TriggeredEmail",

@@ -17,6 +17,7 @@ from meisa_cdc.meisa.http_meisa import HttpMeisa
 from meisa_cdc.meisa.judging import Read, read
 from meisa_cdc.meisa.key import ApiKey
 
+KEYS = "Pass one that Meisa shows under Settings → API Keys."
 BASE_URL = "https://api.meisa.io/api/v1"
 
 
@@ -54,7 +55,9 @@ class Calls:
                 tls=tls,
             )
         except SettingsError as error:
-            raise FixAddress(error.message, hint=error.hint) from None
+            # The settings' own words, where they name the variable, in those of this signature.
+            message = error.message.replace("MEISA_BASE_URL", "base_url")
+            raise FixAddress(message, hint=error.hint) from None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._meisa!r})"
@@ -94,6 +97,6 @@ class Calls:
         try:
             return self._meisa.send(endpoint, sent, contact_id=contact_id, query=query)
         except SettingsError as error:
-            raise FixKey(error.message, hint=error.hint) from None
+            raise FixKey(error.message, hint=KEYS) from None
         except InvalidValue as error:
             raise FixRequest(f"{error.message}.", hint=bodies.UNSENT) from None

@@ -83,7 +83,8 @@ def _refusal(endpoint: Endpoint, answer: Answer) -> MeisaError:
     if missing:
         return NotFound(message, hint="What the call names has to exist first.", status=status)
     if status < 400 or status in {404, 405}:  # noqa: PLR2004 - redirects
-        return FixAddress(message, hint=hint_for(status), status=status)
+        hint = hint_for(status).replace("MEISA_BASE_URL", "base_url")
+        return FixAddress(message, hint=hint, status=status)
     if status == 422:  # noqa: PLR2004 - Unprocessable
         return Unprocessable(message, status=status)
     return FixRequest(message, status=status)

@@ -4,7 +4,13 @@ import httpx
 import orjson
 import pytest
 
-from meisa_cdc.core.errors import MeisaUnavailable, SettingsError, Stop, SuppressionFailed
+from meisa_cdc.core.errors import (
+    InvalidValue,
+    MeisaUnavailable,
+    SettingsError,
+    Stop,
+    SuppressionFailed,
+)
 from meisa_cdc.core.suppression import PullFailed
 from meisa_cdc.meisa import MeisaRefused
 from meisa_cdc.meisa.endpoints import LIST_LIMIT
@@ -383,3 +389,70 @@ def test_the_client_closes_what_it_sends_through(make_client):
     """Leaving the block closes the transport."""
     with make_client(lambda _: httpx.Response(200, json=CONTACT)) as client:
         assert client.upsert(BODY).status == 200
+
+
+FURTHER = [
+    (lambda m: m.track_event({"a": 1}), "POST", "/events/track/", {"a": 1}),
+    (
+        lambda m: m.add_tag("c-1", {"tag_name": "x"}),
+        "POST",
+        "/contacts/c-1/add_tag/",
+        {"tag_name": "x"},
+    ),
+    (
+        lambda m: m.remove_tag("a/b?c", {"tag_id": "t"}),
+        "POST",
+        "/contacts/a%2Fb%3Fc/remove_tag/",
+        {"tag_id": "t"},
+    ),
+    (lambda m: m.trigger_email({"a": 1}), "POST", "/emails/trigger/", {"a": 1}),
+    (lambda m: m.enroll({"a": 1}), "POST", "/sequences/enroll/", {"a": 1}),
+    (lambda m: m.bulk_enroll({"a": 1}), "POST", "/sequences/api/bulk-enroll/", {"a": 1}),
+    (lambda m: m.sequences(), "GET", "/sequences/api/list/", None),
+    (
+        lambda m: m.sequences({"search": "a b&c"}),
+        "GET",
+        "/sequences/api/list/?search=a+b%26c",
+        None,
+    ),
+    (
+        lambda m: m.contact_enrollments("a+b@x.com"),
+        "GET",
+        "/sequences/api/contact-enrollments/?email=a%2Bb%40x.com",
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "method", "target", "body"), FURTHER)
+def test_a_further_endpoint_is_the_documented_request(make_client, call, method, target, body):
+    """Path, query and body arrive as they are, whatever characters are in them."""
+    seen = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent = orjson.loads(request.content) if request.content else None
+        seen.append((request.method, request.url.raw_path.decode(), sent))
+        return httpx.Response(202, json={"status": "scheduled"})
+
+    answer = call(make_client(handler))
+    assert seen == [(method, f"/api/v1{target}", body)]
+    assert (answer.status, answer.body) == (202, {"status": "scheduled"})
+
+
+@pytest.mark.parametrize("call", [each[0] for each in FURTHER], ids=map(str, range(len(FURTHER))))
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout])
+def test_f60_a_further_endpoint_returns_what_went_wrong(make_client, call, error):
+    """Deliveries judge; nothing of the network is raised at them."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise error("no")
+
+    answer = call(make_client(handler))
+    assert (answer.status, answer.sent) == (0, error is httpx.ReadTimeout)
+
+
+@pytest.mark.parametrize("contact_id", ["", "  ", ".", ".."])
+def test_an_id_that_would_change_the_path_is_refused(make_client, contact_id):
+    """A path with dots or nothing in it would be another endpoint."""
+    with pytest.raises(InvalidValue, match="not a contact's id"):
+        make_client(lambda _: httpx.Response(200)).add_tag(contact_id, {"tag_name": "x"})
