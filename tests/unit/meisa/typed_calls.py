@@ -16,7 +16,11 @@ from .conftest import BASE, CANARY
 Call = Callable[[MeisaClient], Any]
 
 CONTACT = {"id": "c-1", "email": "a@example.com", "external_id": "7"}
-LISTED = {"as_of": "2026-06-02T12:00:00Z", "count": 2, "emails": ["A@x.com", "b@x.com"]}
+LISTED: dict[str, Any] = {
+    "as_of": "2026-06-02T12:00:00Z",
+    "count": 2,
+    "emails": ["A@x.com", "b@x.com"],
+}
 ENROLLED = {"email": "a@x.com", "contact_exists": True, "enrollments": [{"sequence_slug": "s"}]}
 
 
@@ -188,3 +192,71 @@ WRITES = [name for name in CALLS if name not in READS]
 REPEATABLE = {"upsert", "add_tag", "remove_tag", "trigger_email_keyed"}
 #: Calls that name something that may not exist.
 NAMING = set(WRITES) - {"upsert"}
+
+AT = "2026-01-12T08:30:00Z"
+#: name of a call -> an answer with every member that the documents name.
+WHOLE: dict[str, dict[str, Any]] = {
+    "ping": {
+        "status": "ok",
+        "api_key": {
+            "name": "backend",
+            "environment": "test",
+            "scopes": ["events:track"],
+            "rate_limit_per_minute": 60,
+            "rate_limit_per_hour": 1000,
+        },
+        "product": {"id": "p-1", "name": "Shop"},
+    },
+    "upsert": {
+        **CONTACT,
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "full_name": "Ada Lovelace",
+        "display_name": "Ada L.",
+        "source": "signup",
+        "status": "active",
+        "custom_fields": {"plan": "pro", "mrr": 99},
+        "tags": [{"id": "t-1", "name": "Paying", "slug": "paying", "color": "#fff"}],
+        "preferences": {"news": True},
+        "total_emails_sent": 4,
+        "total_emails_opened": 3,
+        "open_rate": 0.75,
+        "last_email_sent_at": AT,
+        "last_activity_at": AT,
+        "created_at": AT,
+        "updated_at": AT,
+    },
+    "track_event": {
+        "status": "tracked",
+        "contact_id": "c-1",
+        "event_name": "exported",
+        "timestamp": AT,
+    },
+    "trigger_email": {
+        "status": "sent",
+        "reason": "none",
+        "email_send_id": "m-1",
+        "contact_id": "c-1",
+        "contact_created": True,
+        "trigger_key": "code",
+        "timestamp": AT,
+    },
+    "enroll": {
+        "id": "e-1",
+        "contact_email": "a@x.com",
+        "sequence_slug": "welcome",
+        "status": "active",
+        "enrolled_at": AT,
+        "next_step_at": AT,
+    },
+    "sequences": {
+        "results": [{"id": "q", "slug": "s", "name": "S", "status": "active", "total_enrolled": 3}]
+    },
+    "contact_enrollments": {
+        "email": "a@x.com",
+        "contact_exists": True,
+        "enrollments": [
+            {"sequence_slug": "s", "status": "active", "enrolled_at": AT, "emails_sent": 2}
+        ],
+    },
+}
