@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import orjson
 
+from meisa_cdc.core.delivery import Answer
+
 
 def retry_after(text: str | None, now: float) -> float | None:
     """Return the seconds a Retry-After header asks for; None where it says nothing usable.
@@ -51,3 +53,18 @@ def json_body(headers: httpx.Headers, raw: bytes | bytearray) -> tuple[Any, str]
 def _kind(headers: httpx.Headers) -> str:
     kind = headers.get("content-type", "").partition(";")[0].strip()
     return f"{kind[:60]}, or cut off" if kind else "something else"
+
+
+def told(answer: Answer, most: int = 200) -> str:
+    """Return what an answer says in one line."""
+    if not answer.status:
+        return answer.error or "no answer"
+    body = answer.body
+    said = (
+        body.get("detail") or body.get("message") or body.get("error")
+        if isinstance(body, dict)
+        else None
+    )
+    text = said if isinstance(said, str) else answer.error
+    line = " ".join(text.split())[:most].rstrip(".")
+    return f"HTTP {answer.status}, {line}" if line else f"HTTP {answer.status}"

@@ -1,139 +1,221 @@
-"""The endpoints of Meisa's API, one method each."""
+"""Meisa's API for an application: typed calls, typed answers, errors to act on."""
 
-import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias
 
-import httpx
-import pydantic
+from meisa_cdc.core.contact import SOURCES
+from meisa_cdc.core.suppression import PullFailed
+from meisa_cdc.core.values import email_key
+from meisa_cdc.meisa import bodies, endpoints
+from meisa_cdc.meisa.bodies import Body, body
+from meisa_cdc.meisa.calls import Calls
+from meisa_cdc.meisa.endpoints import Endpoint
+from meisa_cdc.meisa.errors import FixRequest
+from meisa_cdc.meisa.judging import failure, read, succeeded, unreadable
+from meisa_cdc.meisa.models import (
+    Confirmation,
+    Contact,
+    ContactEnrollments,
+    Enrollment,
+    PingAnswer,
+    SequenceList,
+    TrackedEvent,
+    TriggeredEmail,
+    UnsubscribedEmails,
+)
 
-from meisa_cdc import __version__
-from meisa_cdc.core.delivery import BUSY, TIMED_OUT, Answer
-from meisa_cdc.core.errors import MeisaUnavailable
-from meisa_cdc.core.suppression import PullFailed, addresses, whole
-from meisa_cdc.meisa.key import ApiKey
-from meisa_cdc.meisa.models import PingAnswer
-from meisa_cdc.meisa.refusals import MeisaRefused, hint_for
-from meisa_cdc.meisa.wire import MIB, Limits, Wire
-from meisa_cdc.ports import Ping, SuppressionList
-
-#: Most bytes of the suppression list.
-LIST_LIMIT = 64 * MIB
-USER_AGENT = f"meisa-cdc/{__version__}"
+Source: TypeAlias = Literal["api", "import", "manual", "signup", "initial_sync"]
 
 
-class MeisaClient:
-    """Meisa over HTTP; one instance serves every thread.
+class MeisaClient(Calls):
+    """Meisa's API, one method an endpoint; one instance serves every thread.
 
-    `api_key` may be a callable: it is asked before each request, so that a rotated key is picked
-    up. `timeout` is in seconds and bounds a whole request. `monotonic` and `now` (epoch seconds)
-    are the clock. `transport` takes the place of the network; `proxy` is the only proxy used,
-    the environment's is not looked at; `tls` trusts other authorities than the usual ones.
-    Raises SettingsError where the address, the proxy or `tls` cannot be used.
+    It is made and closed as Calls says. Nothing is tried twice. Every method raises MeisaError.
     """
 
-    def __init__(
+    def ping(self) -> PingAnswer:
+        """Return what Meisa says about the key: its environment, scopes and limits."""
+        return self._ask(PingAnswer, endpoints.PING)
+
+    def upsert(
         self,
-        base_url: str,
-        api_key: ApiKey,
+        email: str,
         *,
-        timeout: float,
-        monotonic: Callable[[], float],
-        now: Callable[[], float],
-        transport: httpx.BaseTransport | None = None,
-        proxy: str | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self._limits = Limits(timeout=timeout)
-        self._wire = Wire(
-            base_url,
-            api_key,
-            monotonic=monotonic,
-            now=now,
-            transport=transport,
-            proxy=proxy,
-            tls=tls,
-            user_agent=USER_AGENT,
+        external_id: str | int | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        display_name: str | None = None,
+        source: Source | None = None,
+        custom_fields: Mapping[str, Any] | None = None,
+        tag_names: Iterable[str] | None = None,
+    ) -> Contact:
+        """Create a contact or change what is given of one, and return it.
+
+        It is found by `external_id`, else by `email`. `custom_fields` are merged by name; tags
+        are added, never removed; `source` counts for a new contact alone.
+        """
+        if source is not None and source not in SOURCES:
+            raise FixRequest(f"source is none of {', '.join(sorted(SOURCES))}.", hint=bodies.UNSENT)
+        sent = body(
+            email=bodies.email("email", email),
+            external_id=bodies.identifier("external_id", external_id),
+            first_name=bodies.text("first_name", first_name),
+            last_name=bodies.text("last_name", last_name),
+            display_name=bodies.text("display_name", display_name),
+            source=source,
+            custom_fields=bodies.record("custom_fields", custom_fields),
+            tag_names=bodies.words("tag_names", tag_names),
         )
+        answer = self._send(endpoints.UPSERT, sent)
+        contact = read(Contact, endpoints.UPSERT, answer, repeatable=True)
+        if not _is_about(contact, sent):
+            what = "it is about another contact"
+            raise unreadable(endpoints.UPSERT, answer, what, repeatable=False)
+        return contact
 
-    def __repr__(self) -> str:
-        return f"MeisaClient({self._wire!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections; requests under way on other threads end as unknown."""
-        self._wire.close()
-
-    def ping(self) -> Ping:
-        """Ask about the key.
-
-        Raises MeisaRefused where the key or the address is wrong, MeisaUnavailable where Meisa
-        does not answer usefully.
-        """
-        answer = self._wire.send("GET", "/ping/", limits=self._limits)
-        if answer.status == httpx.codes.OK:
-            try:
-                return PingAnswer.model_validate(answer.body).ping()
-            except pydantic.ValidationError as error:
-                where = ".".join(str(part) for part in error.errors()[0]["loc"])
-                what = answer.error or f"its {where or 'body'} is not what the documents show"
-                raise MeisaUnavailable(
-                    f"Meisa's answer about the key is of no use: {what}."
-                ) from None
-        if 300 <= answer.status < 500 and answer.status not in {BUSY, TIMED_OUT}:  # noqa: PLR2004
-            raise MeisaRefused(
-                f"Meisa refuses the key or the address: {_told(answer)}.",
-                status=answer.status,
-                hint=hint_for(answer.status),
-            )
-        raise MeisaUnavailable(f"Meisa does not answer usefully: {_told(answer)}.")
-
-    def upsert(self, body: Mapping[str, Any]) -> Answer:
-        """Create or update one contact; whatever the network or the server does is an answer.
-
-        Raises SettingsError where the API key is unusable.
-        """
-        return self._wire.send("POST", "/contacts/upsert/", body, limits=self._limits)
-
-    def unsubscribed_emails(self) -> SuppressionList:
-        """Return the list of addresses that must not be e-mailed.
-
-        Raises PullFailed (a SuppressionFailed) where it did not come whole.
-        """
-        answer = self._wire.send(
-            "GET",
-            "/contacts/api/unsubscribed-emails/",
-            limits=replace(self._limits, size=LIST_LIMIT),
+    def track_event(
+        self,
+        event_name: str,
+        *,
+        email: str | None = None,
+        external_id: str | int | None = None,
+        properties: Mapping[str, Any] | None = None,
+    ) -> TrackedEvent:
+        """Record an event of a contact that exists, found by `external_id`, else by `email`."""
+        if email is None and external_id is None:
+            raise FixRequest("An event needs an email or an external_id.", hint=bodies.UNSENT)
+        sent = body(
+            event_name=bodies.word("event_name", event_name),
+            email=None if email is None else bodies.email("email", email),
+            external_id=bodies.identifier("external_id", external_id),
+            properties=bodies.record("properties", properties),
         )
-        if answer.status != httpx.codes.OK or answer.error:
-            raise PullFailed(
-                f"Meisa did not return the suppression list: {_told(answer)}.",
-                hint=hint_for(answer.status),
-                status=answer.status,
-                retry_after=answer.retry_after,
-                sent=answer.sent,
-            )
-        as_of, entries = whole(answer.body)
-        emails, malformed = addresses(entries)
-        return SuppressionList(as_of=as_of, emails=emails, malformed=malformed)
+        return self._ask(TrackedEvent, endpoints.TRACK_EVENT, sent)
+
+    def add_tag(
+        self, contact_id: str, tag_name: str | None = None, *, tag_id: str | None = None
+    ) -> Confirmation:
+        """Add a tag, by its name or its id, to the contact with this id at Meisa.
+
+        A name that no tag has yet becomes one.
+        """
+        return self._tag(endpoints.ADD_TAG, contact_id, tag_name, tag_id)
+
+    def remove_tag(
+        self, contact_id: str, tag_name: str | None = None, *, tag_id: str | None = None
+    ) -> Confirmation:
+        """Remove a tag, by its name or its id, from the contact with this id at Meisa."""
+        return self._tag(endpoints.REMOVE_TAG, contact_id, tag_name, tag_id)
+
+    def unsubscribed_emails(self) -> UnsubscribedEmails:
+        """Return every address that must not be e-mailed; fetch it hourly or so, and keep it."""
+        endpoint = endpoints.UNSUBSCRIBED_EMAILS
+        answer = self._send(endpoint)
+        if not succeeded(endpoint, answer):
+            raise failure(endpoint, answer, repeatable=True)
+        try:
+            return UnsubscribedEmails.of(answer.body)
+        except PullFailed as error:
+            what = answer.error or error.message.rstrip(".")
+            raise unreadable(endpoint, answer, what, repeatable=True) from None
+
+    def trigger_email(
+        self,
+        trigger_key: str,
+        to_email: str,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        recipient: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> TriggeredEmail:
+        """Send the e-mail of an active trigger to one address.
+
+        `variables` fill its template; `recipient` are fields of a contact to create or enrich.
+        Within an hour Meisa sends once for an `idempotency_key`: with one, MaybeDone may be
+        answered by the same call again.
+        """
+        sent = body(
+            trigger_key=bodies.word("trigger_key", trigger_key),
+            to_email=bodies.email("to_email", to_email),
+            variables=bodies.record("variables", variables),
+            recipient=bodies.record("recipient", recipient),
+            idempotency_key=None
+            if idempotency_key is None
+            else bodies.word("idempotency_key", idempotency_key),
+        )
+        answer = self._send(endpoints.TRIGGER_EMAIL, sent)
+        deduped = idempotency_key is not None
+        return read(TriggeredEmail, endpoints.TRIGGER_EMAIL, answer, repeatable=deduped)
+
+    def enroll(
+        self,
+        sequence_slug: str,
+        email: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        trigger_source: str | None = None,
+        override_unsubscribe: bool | None = None,
+    ) -> Enrollment:
+        """Enroll one address in an active sequence; a contact is created where there is none.
+
+        FixRequest where the contact is active or paused in it already.
+        """
+        sent = body(
+            email=bodies.email("email", email),
+            sequence_slug=bodies.word("sequence_slug", sequence_slug),
+            metadata=bodies.record("metadata", metadata),
+            trigger_source=bodies.text("trigger_source", trigger_source),
+            override_unsubscribe=bodies.flag("override_unsubscribe", override_unsubscribe),
+        )
+        return self._ask(Enrollment, endpoints.ENROLL, sent)
+
+    def bulk_enroll(
+        self,
+        sequence_slug: str,
+        emails: Iterable[str],
+        *,
+        override_unsubscribe: bool | None = None,
+    ) -> Confirmation:
+        """Enroll up to 500 addresses in an active sequence.
+
+        Left out over there: who is enrolled already and, unless overridden, who unsubscribed,
+        bounced or complained.
+        """
+        sent = body(
+            sequence_slug=bodies.word("sequence_slug", sequence_slug),
+            emails=bodies.addresses("emails", emails),
+            override_unsubscribe=bodies.flag("override_unsubscribe", override_unsubscribe),
+        )
+        return self._ask(Confirmation, endpoints.BULK_ENROLL, sent)
+
+    def sequences(self, *, status: str | None = None, search: str | None = None) -> SequenceList:
+        """Return the active sequences; those of another `status`, or "all"; with `search`."""
+        query = {"status": bodies.text("status", status), "search": bodies.text("search", search)}
+        asked = {name: value for name, value in query.items() if value is not None}
+        return self._ask(SequenceList, endpoints.SEQUENCES, query=asked)
+
+    def contact_enrollments(self, email: str) -> ContactEnrollments:
+        """Return every sequence that the contact with this address is or was in."""
+        query = {"email": bodies.email("email", email)}
+        return self._ask(ContactEnrollments, endpoints.CONTACT_ENROLLMENTS, query=query)
+
+    def _tag(
+        self, endpoint: Endpoint, contact_id: str, tag_name: str | None, tag_id: str | None
+    ) -> Confirmation:
+        if (tag_name is None) == (tag_id is None):
+            raise FixRequest("Name the tag by tag_name or by tag_id.", hint=bodies.UNSENT)
+        sent = (
+            body(tag_id=bodies.word("tag_id", tag_id))
+            if tag_name is None
+            else body(tag_name=bodies.word("tag_name", tag_name))
+        )
+        named = bodies.word("contact_id", contact_id)
+        return self._ask(Confirmation, endpoint, sent, contact_id=named)
 
 
-def _told(answer: Answer, most: int = 200) -> str:
-    """Return what an answer says in one line."""
-    if not answer.status:
-        return answer.error or "no answer"
-    body = answer.body
-    said = (
-        body.get("detail") or body.get("message") or body.get("error")
-        if isinstance(body, dict)
-        else None
+def _is_about(contact: Contact, sent: Body) -> bool:
+    """Tell whether the contact is the one that was sent; what it leaves out counts as equal."""
+    wanted = sent.get("external_id")
+    return email_key(contact.email) == email_key(str(sent["email"])) and (
+        wanted is None or contact.external_id in {"", wanted}
     )
-    text = said if isinstance(said, str) else answer.error
-    line = " ".join(text.split())[:most].rstrip(".")
-    return f"HTTP {answer.status}, {line}" if line else f"HTTP {answer.status}"

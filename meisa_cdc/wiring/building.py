@@ -22,7 +22,7 @@ from meisa_cdc.sync.push import Push
 from meisa_cdc.wiring.system import SystemClock, Threads
 
 if TYPE_CHECKING:
-    from meisa_cdc.meisa import MeisaClient
+    from meisa_cdc.meisa import HttpMeisa
     from meisa_cdc.suppressed import SuppressedTable
 
 
@@ -125,12 +125,12 @@ class Wiring:
             mappings=self.mappings() if mappings is None else mappings,
         )
 
-    def meisa(self) -> "MeisaClient":
+    def meisa(self) -> "HttpMeisa":
         """Return the client. Raises SettingsError where no key is set."""
-        from meisa_cdc.meisa import MeisaClient
+        from meisa_cdc.meisa import HttpMeisa
 
         self.settings.require_api_key()
-        return MeisaClient(
+        return HttpMeisa(
             self.settings.meisa.base_url,
             self.settings.require_api_key,
             timeout=self.settings.meisa.timeout,

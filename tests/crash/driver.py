@@ -20,7 +20,7 @@ from typing import Any, cast
 import httpx
 
 from meisa_cdc.core.delivery import UPSERT, Answer
-from meisa_cdc.meisa import MeisaClient
+from meisa_cdc.meisa import HttpMeisa
 from meisa_cdc.meisa.connection import Network
 from meisa_cdc.meisa.pool import PoolTransport
 from meisa_cdc.ports import Meisa, State
@@ -106,7 +106,7 @@ class MortalState:
 class MortalMeisa:
     """The client, which tells the sockets when an upsert is under way."""
 
-    client: MeisaClient
+    client: HttpMeisa
     under_way: Event
 
     def ping(self) -> Any:
@@ -153,7 +153,7 @@ def mortal_meisa(settings: Settings, reaper: Reaper) -> MortalMeisa:
     transport = PoolTransport(
         tls=httpx.create_ssl_context(trust_env=False), network=Network(new_socket=Socket)
     )
-    client = MeisaClient(
+    client = HttpMeisa(
         settings.meisa.base_url,
         settings.require_api_key,
         timeout=settings.meisa.timeout,

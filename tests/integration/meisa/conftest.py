@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meisa_cdc.meisa import MeisaClient
+from meisa_cdc.meisa import HttpMeisa
 
 from .scripted_server import Handler, ScriptedServer, Visit
 
@@ -19,7 +19,7 @@ CONTACT = b'{"id": "c-1", "email": "a@example.com", "external_id": "1"}'
 TLS = Path(__file__).parents[2] / "data" / "tls"
 
 Serve = Callable[..., ScriptedServer]
-Connect = Callable[..., MeisaClient]
+Connect = Callable[..., HttpMeisa]
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def serve(stack: ExitStack) -> Serve:
 def connect(stack: ExitStack) -> Connect:
     """Return a maker of clients on the real network and clock."""
 
-    def make(base_url: str, *, timeout: float = 20.0, **options: Any) -> MeisaClient:
-        client = MeisaClient(
+    def make(base_url: str, *, timeout: float = 20.0, **options: Any) -> HttpMeisa:
+        client = HttpMeisa(
             base_url,
             options.pop("api_key", CANARY),
             timeout=timeout,

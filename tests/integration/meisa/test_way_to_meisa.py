@@ -69,8 +69,8 @@ def test_f70_the_check_cannot_be_switched_off(connect):
 
 ENVIRONMENT = """
 import sys, time
-from meisa_cdc.meisa import MeisaClient, MeisaRefused
-client = MeisaClient(sys.argv[1], "key", timeout=20, monotonic=time.monotonic, now=time.time)
+from meisa_cdc.meisa import HttpMeisa, MeisaRefused
+client = HttpMeisa(sys.argv[1], "key", timeout=20, monotonic=time.monotonic, now=time.time)
 with client:
     print(client.upsert({}).status)
 """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from meisa_cdc.meisa import MeisaClient
+from meisa_cdc.meisa import HttpMeisa
 from meisa_cdc.meisa.key import ApiKey
 
 BASE = "https://meisa.example/api/v1"
@@ -25,7 +25,7 @@ class Hands:
 
 
 Handler = Callable[[httpx.Request], httpx.Response]
-MakeClient = Callable[..., MeisaClient]
+MakeClient = Callable[..., HttpMeisa]
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def make_client(hands: Hands) -> MakeClient:
 
     def make(
         handler: Handler, *, base_url: str = BASE, api_key: ApiKey = CANARY, timeout: float = 30.0
-    ) -> MeisaClient:
-        return MeisaClient(
+    ) -> HttpMeisa:
+        return HttpMeisa(
             base_url,
             api_key,
             timeout=timeout,

@@ -1,385 +1,212 @@
-"""The endpoints: what is sent, and what each answer becomes."""
+"""The typed client: what each call sends, and what success becomes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
-import orjson
 import pytest
+from pydantic import BaseModel
 
-from meisa_cdc.core.errors import MeisaUnavailable, SettingsError, Stop, SuppressionFailed
-from meisa_cdc.core.suppression import PullFailed
-from meisa_cdc.meisa import MeisaRefused
-from meisa_cdc.meisa.client import LIST_LIMIT
-from meisa_cdc.ports import Ping
+from meisa_cdc import meisa as package
+from meisa_cdc.meisa import BULK_LIMIT, FixAddress, FixKey, FixRequest, MeisaClient
 
-from .conftest import CANARY
-
-BODY = {"email": "a@example.com", "external_id": "1", "custom_fields": {"plan": "pro"}}
-CONTACT = {"id": "c-1", "email": "a@example.com", "external_id": "1"}
+from .conftest import BASE
+from .typed_calls import CALLS, CONTACT, LISTED, WHOLE, Meisa, answering, client, ok
 
 
-def test_an_upsert_is_the_documented_request(make_client):
-    """Path with its slash, key header, JSON body, no compression asked for."""
-    seen: list[httpx.Request] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200, json=CONTACT)
-
-    answer = make_client(handler).upsert(BODY)
-    (request,) = seen
-    assert (request.method, str(request.url)) == (
-        "POST",
-        "https://meisa.example/api/v1/contacts/upsert/",
-    )
-    assert request.headers["x-api-key"] == CANARY
-    assert request.headers["content-type"] == "application/json"
-    assert request.headers["accept-encoding"] == "identity"
-    assert request.headers["user-agent"].startswith("meisa-cdc/")
-    assert orjson.loads(request.content) == BODY
-    assert (answer.status, answer.body, answer.sent, answer.error) == (200, CONTACT, True, "")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_is_the_documented_request(name):
+    """Method, path, query and body, with values in their JSON form and nothing added."""
+    call, answer, method, path, body = CALLS[name]
+    meisa = Meisa(ok(answer))
+    call(client(meisa))
+    assert meisa.asked == [(method, f"/api/v1{path}", body)]
 
 
-def test_no_cookie_of_the_server_comes_back(make_client):
-    """Requests are independent of each other; a session would be somebody else's idea."""
-    cookies = []
+def test_what_is_not_given_is_not_sent():
+    """None means left out; Meisa keeps what it has."""
+    meisa = Meisa(ok(CONTACT))
+    client(meisa).upsert("a@example.com")
+    assert meisa.asked[0][2] == {"email": "a@example.com"}
 
-    def handler(request: httpx.Request) -> httpx.Response:
-        cookies.append(request.headers.get("cookie"))
-        return httpx.Response(200, json=CONTACT, headers={"set-cookie": "a=b; Path=/"})
 
-    client = make_client(handler)
-    client.upsert(BODY)
-    client.upsert(BODY)
-    assert cookies == [None, None]
+def test_sequences_are_the_active_ones_unless_asked_otherwise():
+    """No query is Meisa's default."""
+    meisa = Meisa(ok({"results": []}))
+    client(meisa).sequences()
+    assert meisa.asked[0][1] == "/api/v1/sequences/api/list/"
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_documented_member_is_told(name):
+    """Each has a place of its own and arrives there as it was sent."""
+    call, _, _, _, _ = CALLS[name]
+    answer = call(answering(ok(WHOLE[name])))
+    assert answer.model_dump(mode="json") == WHOLE[name]
+    assert _unfilled(answer) == set()
+
+
+def _unfilled(answer: BaseModel) -> set[str]:
+    """Return members without a value, and values without a documented member."""
+    found = set(type(answer).model_fields) ^ set(answer.model_fields_set)
+    for name in type(answer).model_fields:
+        value = getattr(answer, name)
+        for inner in value if isinstance(value, tuple) else [value]:
+            if isinstance(inner, BaseModel):
+                found |= _unfilled(inner)
+    return found
+
+
+def test_values_have_their_types():
+    """Times are in UTC, with or without saying so; what is not documented is kept aside."""
+    told = CONTACT | {
+        "custom_fields": {"plan": "pro", "left": None},
+        "created_at": "2026-01-12T09:30:00+01:00",
+        "updated_at": "2026-01-12T08:30:00",
+        "last_email_sent_at": None,
+        "shoe_size": 42,
+    }
+    contact = answering(ok(told, 201)).upsert("A@Example.com", external_id="7")
+    assert contact.custom_fields == {"plan": "pro", "left": None}
+    assert contact.created_at == contact.updated_at == datetime(2026, 1, 12, 8, 30, tzinfo=UTC)
+    assert contact.last_email_sent_at is None
+    assert contact.model_extra == {"shoe_size": 42}
+
+
+def test_what_only_accompanies_may_be_unreadable():
+    """The contact was stored, whatever the date beside it looks like."""
+    strange = CONTACT | {"created_at": "yesterday", "open_rate": "75 %", "tags": 3, "source": []}
+    contact = answering(ok(strange)).upsert("a@example.com")
+    assert (contact.id, contact.created_at, contact.open_rate) == ("c-1", None, None)
+    assert (contact.tags, contact.source) == ((), "")
 
 
 @pytest.mark.parametrize(
-    "error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError]
-)
-def test_f60_what_failed_before_a_connection_was_not_sent(make_client, error):
-    """Refused, unresolved or untrusted: Meisa has seen nothing."""
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        raise error("no")
-
-    answer = make_client(handler).upsert(BODY)
-    assert (answer.status, answer.sent) == (0, False)
-    assert answer.error
-
-
-@pytest.mark.parametrize(
-    "error",
+    ("status", "body"),
     [
-        httpx.ReadTimeout,
-        httpx.WriteTimeout,
-        httpx.ReadError,
-        httpx.WriteError,
-        httpx.RemoteProtocolError,
+        (200, {"status": "sent", "email_send_id": "m-1", "contact_created": True}),
+        (202, {"status": "scheduled"}),
+        (200, {"status": "skipped", "reason": "conditions_not_met"}),
+        (200, {"status": "postponed"}),
     ],
 )
-def test_f60_what_failed_later_may_have_been_applied(make_client, error):
-    """Once bytes may have left, only an answer is certain."""
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        raise error("no")
-
-    answer = make_client(handler).upsert(BODY)
-    assert (answer.status, answer.sent) == (0, True)
-    assert answer.error
+def test_a_triggered_email_says_what_became_of_it(status, body):
+    """Sent, scheduled and skipped are all success, and so is what Meisa may invent later."""
+    result = answering(ok(body, status)).trigger_email("code", "a@x.com")
+    assert result.status == body["status"]
+    assert result.reason == body.get("reason", "")
+    assert result.contact_created is body.get("contact_created")
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 500, 502, 503, 504])
-def test_f62_a_status_is_an_answer_whatever_its_body(make_client, status):
-    """An HTML page of a gateway raises nothing and parses to nothing."""
-    page = httpx.Response(status, html="<h1>Sorry</h1>")
-    answer = make_client(lambda _: page).upsert(BODY)
-    assert (answer.status, answer.body, answer.sent) == (status, None, True)
-    assert "text/html" in answer.error
-
-
-def test_f61_the_pause_a_server_asks_for_is_handed_on(make_client):
-    """A date is taken relative to our wall clock; clamping is not the client's."""
-    for text, seconds in [("17", 17.0), ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0), ("x", None)]:
-        busy = httpx.Response(429, json={"detail": "busy"}, headers={"retry-after": text})
-        answer = make_client(lambda _, busy=busy: busy).upsert(BODY)
-        assert (answer.status, answer.retry_after) == (429, seconds)
-
-
-@pytest.mark.parametrize("where", ["https://evil.example/", "/elsewhere/", "http://[bad", "%"])
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_f68_a_redirect_is_an_answer_and_nothing_more(make_client, status, where):
-    """No second request is made, however the address looks."""
-    seen = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request.url)
-        return httpx.Response(status, headers={"location": where})
-
-    assert make_client(handler).upsert(BODY).status == status
-    assert len(seen) == 1
-
-
-def test_f69_an_answer_over_the_cap_is_cut_off(make_client):
-    """Reading stops at the limit, whatever length was promised; the status stays certain."""
-    taken = []
-
-    class Endless(httpx.SyncByteStream):
-        def __iter__(self):
-            while True:
-                taken.append(1)
-                yield b" " * 65_536
-
-    answer = make_client(lambda _: httpx.Response(200, stream=Endless())).upsert(BODY)
-    assert (answer.status, answer.body) == (200, None)
-    assert "1 MiB" in answer.error
-    assert len(taken) == 17
-
-
-def test_f69_an_error_page_is_capped_like_an_answer_even_for_the_list(make_client):
-    """The larger limit is for the list alone."""
-    page = httpx.Response(500, content=b"x" * (2**20 + 1))
-    with pytest.raises(SuppressionFailed, match="1 MiB"):
-        make_client(lambda _: page).unsubscribed_emails()
-
-
-def test_f69_a_dripping_answer_ends_at_the_deadline(make_client, hands):
-    """Each byte comes quickly enough; together they take too long."""
-
-    class Dripping(httpx.SyncByteStream):
-        def __iter__(self):
-            while True:
-                hands.at += 1.0
-                yield b" "
-
-    client = make_client(lambda _: httpx.Response(200, stream=Dripping()), timeout=5.0)
-    answer = client.upsert(BODY)
-    assert (answer.status, answer.body) == (200, None)
-    assert "within 5 s" in answer.error
-    assert hands.at == 1_005.0
-
-
-def test_a_body_that_breaks_off_keeps_its_status(make_client):
-    """A refusal is certain from its first line on."""
-
-    class Broken(httpx.SyncByteStream):
-        def __iter__(self):
-            yield b'{"detail": '
-            raise httpx.RemoteProtocolError("peer closed connection")
-
-    answer = make_client(lambda _: httpx.Response(400, stream=Broken())).upsert(BODY)
-    assert (answer.status, answer.body, answer.sent) == (400, None, True)
-    assert "broke off" in answer.error
-
-
-PINGED = {
-    "status": "ok",
-    "api_key": {
-        "name": "backend",
-        "environment": "test",
-        "scopes": ["contacts:write", "contacts:read"],
-        "rate_limit_per_minute": 120,
-        "rate_limit_per_hour": 5000,
-    },
-    "product": {"id": "p-1", "name": "Shop"},
-}
-
-
-def test_ping_is_told_in_our_words(make_client):
-    """Everything the documents name arrives."""
-    assert make_client(lambda _: httpx.Response(200, json=PINGED)).ping() == Ping(
-        product="p-1",
-        product_name="Shop",
-        environment="test",
-        scopes=("contacts:write", "contacts:read"),
-        per_minute=120,
-        per_hour=5000,
-    )
+def test_the_list_is_asked_in_any_case():
+    """An address is suppressed however it is spelled."""
+    entries = {"count": 3, "emails": [*LISTED["emails"], "nobody"]}
+    listed = answering(ok(LISTED | entries)).unsubscribed_emails()
+    assert (listed.emails, listed.malformed) == (frozenset({"a@x.com", "b@x.com"}), 1)
+    assert " a@X.com" in listed
+    assert "c@x.com" not in listed
+    assert listed.as_of == datetime(2026, 6, 2, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("answer", "said"),
     [
-        {"api_key": {}},
-        {"api_key": {"environment": None, "scopes": None}, "product": None},
-        {"api_key": {"rate_limit_per_minute": 0, "rate_limit_per_hour": None}, "product": {}},
+        (httpx.Response(204), None),
+        (ok({"status": "ok"}), {"status": "ok"}),
+        (ok(["a@x.com"], 201), ["a@x.com"]),
     ],
 )
-def test_ping_does_without_what_is_absent(make_client, body):
-    """Absent, null and meaningless members become the defaults."""
-    pinged = make_client(lambda _: httpx.Response(200, json=body)).ping()
-    assert pinged == Ping(
-        product="", product_name="", environment="", scopes=(), per_minute=None, per_hour=None
-    )
+@pytest.mark.parametrize("name", ["add_tag", "remove_tag", "bulk_enroll"])
+def test_an_answer_that_is_not_documented_is_handed_on(name, answer, said):
+    """Any JSON will do, and so will a success that says it has nothing to say."""
+    assert CALLS[name][0](answering(answer)).said == said
 
 
-def test_ping_takes_a_number_as_id(make_client):
-    """Identifiers are texts to us."""
-    body = {"api_key": {}, "product": {"id": 7}}
-    assert make_client(lambda _: httpx.Response(200, json=body)).ping().product == "7"
+# Calls that the types forbid are among them.
+WRONG: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda m: m.upsert("nobody"), "email: 'nobody' is not an e-mail address"),
+    (lambda m: m.upsert(None), "email: the e-mail is NULL"),
+    (lambda m: m.upsert("a@x.com", external_id=" "), "external_id: the key is empty"),
+    (lambda m: m.upsert("a@x.com", source="web"), "source is none of api"),
+    (lambda m: m.upsert("a@x.com", first_name=3), "first_name is not a text"),
+    (lambda m: m.upsert("a@x.com", custom_fields=["plan"]), "custom_fields is not a mapping"),
+    (lambda m: m.upsert("a@x.com", custom_fields={3: 1}), "a name in custom_fields"),
+    (lambda m: m.upsert("a@x.com", custom_fields={"x": {1, 2}}), "custom_fields.x: a value of"),
+    (lambda m: m.upsert("a@x.com", custom_fields={"x": float("nan")}), "custom_fields.x: nan"),
+    (lambda m: m.upsert("a@x.com", custom_fields={"x": b"1"}), "custom_fields.x: 1 bytes"),
+    (lambda m: m.upsert("a@x.com", custom_fields={"x": 2**64}), "custom_fields.x: an integer"),
+    (lambda m: m.upsert("a@x.com", tag_names="paying"), "tag_names is one text"),
+    (lambda m: m.upsert("a@x.com", tag_names=["a", " "]), r"tag_names\[1\] is not a text"),
+    (lambda m: m.track_event("e"), "needs an email or an external_id"),
+    (lambda m: m.track_event(" ", email="a@x.com"), "event_name is not a text"),
+    (lambda m: m.add_tag("c-1"), "by tag_name or by tag_id"),
+    (lambda m: m.add_tag("c-1", "a", tag_id="b"), "by tag_name or by tag_id"),
+    (lambda m: m.remove_tag("..", "a"), "not a contact's id"),
+    (lambda m: m.remove_tag("", "a"), "contact_id is not a text"),
+    (lambda m: m.trigger_email("", "a@x.com"), "trigger_key is not a text"),
+    (lambda m: m.trigger_email("k", "a@x.com", idempotency_key=""), "idempotency_key is not"),
+    (lambda m: m.enroll("s", "a@x.com", override_unsubscribe="yes"), "neither True nor False"),
+    (lambda m: m.bulk_enroll("s", "a@x.com"), "emails is one text"),
+    (lambda m: m.bulk_enroll("s", []), "emails is empty"),
+    (lambda m: m.bulk_enroll("s", ["a@x.com", "b"]), r"emails\[1\]: 'b' is not"),
+    (lambda m: m.contact_enrollments("b"), "email: 'b' is not"),
+    (lambda m: m.sequences(status=1), "status is not a text"),
+]
 
 
-@pytest.mark.parametrize("status", [301, 302, 400, 401, 403, 404, 405])
-def test_f64_a_refused_key_or_address_stops(make_client, status):
-    """What will not change by itself is told as something to correct."""
-    refusal = httpx.Response(status, json={"detail": "no"})
-    with pytest.raises(MeisaRefused, match=f"HTTP {status}, no") as refused:
-        make_client(lambda _: refusal).ping()
-    assert isinstance(refused.value, Stop)
-    assert refused.value.status == status
+@pytest.mark.parametrize(("call", "match"), WRONG, ids=map(str, range(len(WRONG))))
+def test_a_call_that_cannot_succeed_is_not_sent(call, match):
+    """The message names the argument; no request is spent."""
+    meisa = Meisa(ok({}))
+    with pytest.raises(FixRequest, match=match) as refused:
+        call(client(meisa))
+    assert meisa.asked == []
+    assert (refused.value.status, refused.value.nothing_done) == (0, True)
+
+
+def test_bulk_takes_500_addresses_and_not_one_more():
+    """Counted after those that are there twice."""
+    meisa = Meisa(ok({}))
+    emails = [f"u{each}@x.com" for each in range(BULK_LIMIT)]
+    client(meisa).bulk_enroll("s", [*emails, "U0@x.com"])
+    assert len(meisa.asked[0][2]["emails"]) == BULK_LIMIT == 500
+    with pytest.raises(FixRequest, match="501 addresses; a request takes 500"):
+        client(meisa).bulk_enroll("s", [*emails, "v@x.com"])
+    assert len(meisa.asked) == 1
+
+
+@pytest.mark.parametrize("key", ["", "two words", "line\nbreak"])
+def test_a_key_that_is_none_is_to_be_fixed(key):
+    """Nothing is sent with it."""
+    meisa = Meisa(ok({}))
+    with pytest.raises(FixKey, match="API key"):
+        MeisaClient(key, base_url=BASE, transport=httpx.MockTransport(meisa)).ping()
+    assert meisa.asked == []
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"), [(401, "revoked"), (403, "scope"), (404, "MEISA_BASE_URL"), (307, "Redir")]
-)
-def test_f64_a_refusal_says_what_to_do(make_client, status, hint):
-    """The hint names the setting or the page to go to."""
-    with pytest.raises(MeisaRefused) as refused:
-        make_client(lambda _: httpx.Response(status)).ping()
-    assert hint in refused.value.hint
-
-
-@pytest.mark.parametrize(
-    "response",
+    "options",
     [
-        httpx.Response(408),
-        httpx.Response(429),
-        httpx.Response(500, html="<p>"),
-        httpx.Response(503, json={"message": "later"}),
-        httpx.Response(200, html="<p>portal</p>"),
-        httpx.Response(200, json=[]),
-        httpx.Response(200, json={"status": "ok"}),
-        httpx.Response(200, json={"api_key": {"scopes": "all"}}),
-        httpx.Response(202, json=PINGED),
+        {"base_url": "http://meisa.example/api/v1"},
+        {"base_url": "nowhere"},
+        {"proxy": "socks5://proxy.example"},
     ],
 )
-def test_f62_a_ping_without_a_useful_answer_may_be_tried_again(make_client, response):
-    """Trouble over there is not the key's fault."""
-    with pytest.raises(MeisaUnavailable):
-        make_client(lambda _: response).ping()
+def test_an_address_that_is_none_is_to_be_fixed(options):
+    """Also one that would send the key in the clear; it is told in the words of the signature."""
+    with pytest.raises(FixAddress) as refused:
+        MeisaClient("key", **options)
+    assert "MEISA_BASE_URL" not in str(refused.value)
 
 
-def test_f62_a_ping_that_times_out_may_be_tried_again(make_client):
-    """So is trouble on the way."""
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        raise httpx.ReadTimeout("slow")
-
-    with pytest.raises(MeisaUnavailable, match="within 30 s"):
-        make_client(handler).ping()
+def test_a_client_is_made_with_a_key_alone():
+    """Meisa's own address and the real clock are the defaults; leaving the block closes it."""
+    with MeisaClient("key") as made:
+        assert repr(made) == "MeisaClient(HttpMeisa(Wire('https://api.meisa.io/api/v1')))"
 
 
-LISTED = {"as_of": "2026-06-02T12:00:00Z", "count": 3, "emails": ["A@x.com", "a@x.com ", "nobody"]}
-
-
-def test_the_list_arrives_as_a_set(make_client):
-    """Lower-cased, distinct, malformed entries counted."""
-    seen = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append((request.method, request.url.path, request.content))
-        return httpx.Response(200, json=LISTED)
-
-    pulled = make_client(handler).unsubscribed_emails()
-    assert seen == [("GET", "/api/v1/contacts/api/unsubscribed-emails/", b"")]
-    assert pulled.emails == frozenset({"a@x.com"})
-    assert (pulled.malformed, pulled.as_of) == (1, 1_780_401_600.0)
-
-
-@pytest.mark.parametrize(
-    "response",
-    [
-        httpx.Response(200, content=orjson.dumps(LISTED)[:-5]),
-        httpx.Response(200, html="<p>"),
-        httpx.Response(200, json=None),
-        httpx.Response(200, json=["a@x.com"]),
-        httpx.Response(200, json=LISTED | {"count": 4}),
-        httpx.Response(
-            200,
-            stream=httpx.ByteStream(orjson.dumps(LISTED)),
-            headers={"content-encoding": "gzip"},
-        ),
-        httpx.Response(202, json=LISTED),
-        httpx.Response(302, headers={"location": "/"}),
-        httpx.Response(403, json={"detail": "scope"}),
-        httpx.Response(500, json=LISTED),
-    ],
-)
-def test_f80_a_list_that_is_not_whole_is_no_list(make_client, response):
-    """Nothing but a complete 200 is believed."""
-    with pytest.raises(SuppressionFailed):
-        make_client(lambda _: response).unsubscribed_emails()
-
-
-def test_f80_an_oversized_list_is_refused(make_client):
-    """64 MiB are read, not a piece more."""
-    taken = []
-
-    class Huge(httpx.SyncByteStream):
-        def __iter__(self):
-            while True:
-                taken.append(1)
-                yield b" " * 2**20
-
-    assert LIST_LIMIT == 64 * 2**20
-    with pytest.raises(SuppressionFailed, match="64 MiB"):
-        make_client(lambda _: httpx.Response(200, stream=Huge())).unsubscribed_emails()
-    assert len(taken) == 65
-
-
-def test_a_failed_pull_tells_what_its_record_needs(make_client):
-    """Status, pause and whether anything was sent travel with the error."""
-    busy = httpx.Response(429, headers={"retry-after": "90"})
-    with pytest.raises(PullFailed) as failed:
-        make_client(lambda _: busy).unsubscribed_emails()
-    assert (failed.value.status, failed.value.retry_after, failed.value.sent) == (429, 90.0, True)
-
-
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 422, 500])
-def test_f72_a_key_that_the_server_quotes_is_not_repeated(make_client, status):
-    """Neither a body nor a header of an answer brings the key into an error."""
-    said = httpx.Response(
-        status,
-        content=f'{{"detail": "unknown key {CANARY}"}}' + ("" if status != 200 else "}"),
-        headers={"content-type": f"text/{CANARY}"},
-    )
-    client = make_client(lambda _: said)
-    answer = client.upsert(BODY)
-    with pytest.raises((MeisaRefused, MeisaUnavailable)) as refused:
-        client.ping()
-    shown = [repr(client), repr(answer), repr(refused.value), str(refused.value)]
-    assert not [each for each in shown if CANARY in each]
-
-
-def test_f72_errors_of_the_network_hold_no_key(make_client):
-    """Not even where a library quotes a header line."""
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        raise httpx.LocalProtocolError(f"Illegal header value b'{CANARY}'")
-
-    assert CANARY not in repr(make_client(handler).upsert(BODY))
-
-
-def test_f73_a_rotated_key_is_used_by_the_next_request(make_client):
-    """The key is read for each request anew."""
-    seen = []
-    keys = iter(["old-key-000", "new-key-111"])
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers["x-api-key"])
-        return httpx.Response(200, json=CONTACT)
-
-    client = make_client(handler, api_key=lambda: next(keys))
-    client.upsert(BODY)
-    client.upsert(BODY)
-    assert seen == ["old-key-000", "new-key-111"]
-
-
-def test_an_unusable_key_is_a_matter_of_settings(make_client):
-    """It is the one thing an upsert raises for."""
-    with pytest.raises(SettingsError):
-        make_client(lambda _: httpx.Response(200), api_key="").upsert(BODY)
-
-
-def test_the_client_closes_what_it_sends_through(make_client):
-    """Leaving the block closes the transport."""
-    with make_client(lambda _: httpx.Response(200, json=CONTACT)) as client:
-        assert client.upsert(BODY).status == 200
+def test_everything_an_app_needs_is_exported():
+    """Each error and each type of an answer can be imported from the package."""
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []
+    assert sorted(package.__all__, key=lambda name: (not name.isupper(), name)) == package.__all__

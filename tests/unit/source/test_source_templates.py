@@ -119,7 +119,10 @@ def test_what_lies_beside_mappings_is_passed_over(folder):
     [
         ("contact/plan.sql", "contact is no folder of mappings. Did you mean 'contacts'?"),
         ("plan.sql", "plan.sql is no folder of mappings."),
-        ("tags/vip.sql", "tags/vip.sql: a mapping of tags yields external_id and tag_name, not external_id, plan."),
+        (
+            "tags/vip.sql",
+            "vip.sql: a mapping of tags yields external_id and tag_name, not external_id, plan.",
+        ),
         ("events/signup.sql", "events are not supported yet"),
         ("emails/welcome.sql", "emails are not supported yet"),
         ("sequences/trial.sql", "sequences are not supported yet"),
