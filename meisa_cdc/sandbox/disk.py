@@ -50,22 +50,23 @@ class Disk:
 
     def _prepare(self) -> None:
         database = self._database
+        # Nothing is changed in the file before it is known to be ours, not even its mode.
         database.execute("pragma locking_mode = exclusive")
-        database.execute("pragma journal_mode = wal")
-        database.execute("pragma synchronous = normal")
-        database.execute("begin immediate")
         ours = self._pragma("application_id") == _APPLICATION
         if not ours and database.execute("select count(*) from sqlite_master").fetchone()[0]:
             raise OptionError(f"state: {self._path} is a database of something else")
-        if not ours:
-            database.execute(_SCHEMA)
-            database.execute(f"pragma application_id = {_APPLICATION}")
-            database.execute(f"pragma user_version = {_VERSION}")
-        elif self._pragma("user_version") != _VERSION:
+        if ours and self._pragma("user_version") != _VERSION:
             raise OptionError(
                 f"state: {self._path} was written by another version of the sandbox;"
                 " choose another file"
             )
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma synchronous = normal")
+        database.execute("begin immediate")
+        if not ours:
+            database.execute(_SCHEMA)
+            database.execute(f"pragma application_id = {_APPLICATION}")
+            database.execute(f"pragma user_version = {_VERSION}")
         database.execute("commit")
 
     def _pragma(self, name: str) -> int:

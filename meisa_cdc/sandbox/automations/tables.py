@@ -58,25 +58,25 @@ class Table:
 
     def value(self, key: str) -> Any:
         """Any value that JSON has as well; None if the key is absent."""
-        self._known.append(key)
-        value = self._content.pop(key, None)
+        value = self._take(key)
         if not _is_json(value):
             raise self.error(f"{key} is a date or no finite number; write it as a text")
         return value
-
-    def tables(self, key: str) -> list["Table"]:
-        """A list of tables; empty if the key is absent."""
-        items = self.value_or(key, [])
-        if not isinstance(items, list):
-            raise self.error(f"{key} must be a list")
-        return [
-            Table(f"{self.place}{key}[{number}]: ", item) for number, item in enumerate(items, 1)
-        ]
 
     def value_or(self, key: str, default: Any) -> Any:
         """As `value`, with another default."""
         found = self.value(key)
         return default if found is None else found
+
+    def tables(self, key: str) -> list["Table"]:
+        """A list of tables; empty if the key is absent."""
+        items = self._take(key)
+        if not isinstance(items, list | None):
+            raise self.error(f"{key} must be a list")
+        return [
+            Table(f"{self.place}{key}[{number}]: ", item)
+            for number, item in enumerate(items or (), 1)
+        ]
 
     def finish(self) -> None:
         """Refuse what was not taken."""
@@ -85,6 +85,10 @@ class Table:
             advice = f"; did you mean {near[0]}?" if near else ""
             known = ", ".join(dict.fromkeys(self._known))
             raise self.error(f"there is no {key!r}; there are {known}{advice}")
+
+    def _take(self, key: str) -> Any:
+        self._known.append(key)
+        return self._content.pop(key, None)
 
     def error(self, text: str) -> OptionError:
         """The error to raise about this table."""
