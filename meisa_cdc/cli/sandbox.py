@@ -1,8 +1,11 @@
 """`meisa-cdc sandbox`: the local Meisa in the foreground."""
 
 import logging
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +13,16 @@ from meisa_cdc.cli.command import command
 from meisa_cdc.cli.session import Session
 from meisa_cdc.core.errors import Stop
 
+if TYPE_CHECKING:
+    from meisa_cdc.sandbox import SandboxOptions
+
 LAST_PORT = 65535
 
 
 @command(
     "meisa-cdc sandbox",
     "meisa-cdc sandbox --port 9000 --limits 600/60s --fail 5% --latency 200ms",
+    "meisa-cdc sandbox --automations automations.toml --state sandbox.db",
 )
 def sandbox(
     session: Session,
@@ -36,37 +43,54 @@ def sandbox(
     latency: Annotated[
         str, typer.Option(metavar="DURATION", help="Time an answer takes, such as 200ms.")
     ] = "0ms",
+    automations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What reacts to what is sent; see docs/sandbox.md."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep everything in this file, across restarts."),
+    ] = None,
 ) -> None:
     """Run a local stand-in for Meisa, to try things out on.
 
-    It follows Meisa's API documents, keeps everything in memory, and listens on this machine
-    only. Its page shows the contacts it was sent and the triggers that would have fired.
-    Ctrl-C ends it.
+    It follows Meisa's API documents, keeps everything in memory unless told otherwise, and
+    listens on this machine only. Its page shows the contacts it was sent, the triggers that
+    fired, and what automations made of them. Ctrl-C ends it.
     """
     from meisa_cdc.core.durations import duration, share
-    from meisa_cdc.sandbox import (
-        Account,
-        ApiKey,
-        OptionError,
-        SandboxOptions,
-        parse_limits,
-        serve,
-    )
+    from meisa_cdc.sandbox import Account, ApiKey, OptionError, parse_limits, serve
 
     try:
-        options = SandboxOptions(
+        options = replace(
+            _configured(automations),
             keys=(ApiKey(secret=api_key),),
             limits=parse_limits(limits),
             fail=share(fail),
             latency=duration(latency),
+            state=state,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     session.start_log(usual=logging.WARNING)
     try:
-        serve(Account(options), port=port, ready=lambda url: _announce(session, url, api_key))
+        with closing(Account(options)) as account:
+            serve(account, port=port, ready=lambda url: _announce(session, url, api_key))
     except OptionError as error:
         raise Stop(str(error)) from None
+
+
+def _configured(automations: Path | None) -> "SandboxOptions":
+    from meisa_cdc.sandbox import SandboxOptions, load_automations
+
+    if automations is None:
+        return SandboxOptions()
+    found = load_automations(automations)
+    return SandboxOptions(
+        automations=found.automations,
+        sequences=found.sequences,
+        email_triggers=found.email_triggers,
+    )
 
 
 def _announce(session: Session, url: str, api_key: str) -> None:

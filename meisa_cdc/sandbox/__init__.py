@@ -3,10 +3,13 @@
 It imports nothing of ours outside this folder, so that an error in the client cannot hide in it.
 """
 
-from meisa_cdc.sandbox.account import Account, Overview
-from meisa_cdc.sandbox.errors import OptionError, SandboxError
+from meisa_cdc.sandbox.account import Account
+from meisa_cdc.sandbox.automations.file import Configured, load_automations, read_configured
+from meisa_cdc.sandbox.configured import EmailTrigger, Sequence
+from meisa_cdc.sandbox.durations import parse_duration
+from meisa_cdc.sandbox.errors import OptionError, SandboxError, StateError
 from meisa_cdc.sandbox.faults import Fault, FaultKind
-from meisa_cdc.sandbox.journal import RequestRecord, Trigger
+from meisa_cdc.sandbox.journal import RequestRecord
 from meisa_cdc.sandbox.options import (
     DEFAULT_API_KEY,
     DEFAULT_LIMITS,
@@ -14,10 +17,11 @@ from meisa_cdc.sandbox.options import (
     ApiKey,
     SandboxOptions,
     Window,
-    parse_duration,
     parse_limits,
 )
+from meisa_cdc.sandbox.overview import Overview
 from meisa_cdc.sandbox.server import SandboxServer, serve
+from meisa_cdc.sandbox.triggers import Trigger
 
 __all__ = [
     "DEFAULT_API_KEY",
@@ -25,6 +29,8 @@ __all__ = [
     "SCOPES",
     "Account",
     "ApiKey",
+    "Configured",
+    "EmailTrigger",
     "Fault",
     "FaultKind",
     "OptionError",
@@ -33,9 +39,13 @@ __all__ = [
     "SandboxError",
     "SandboxOptions",
     "SandboxServer",
+    "Sequence",
+    "StateError",
     "Trigger",
     "Window",
+    "load_automations",
     "parse_duration",
     "parse_limits",
+    "read_configured",
     "serve",
 ]

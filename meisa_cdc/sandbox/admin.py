@@ -8,11 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from meisa_cdc.sandbox.account import Account
-from meisa_cdc.sandbox.errors import OptionError, Refusal
+from meisa_cdc.sandbox.durations import parse_duration
+from meisa_cdc.sandbox.errors import OptionError, Refusal, StateError
 from meisa_cdc.sandbox.exchange import Reply, json_reply, read_json
 from meisa_cdc.sandbox.faults import read_fault
-from meisa_cdc.sandbox.fields import Field, check_body, identifiers
-from meisa_cdc.sandbox.options import parse_duration
+from meisa_cdc.sandbox.fields import FLAG, IDENTIFIERS, Body, Field, Rule, check_body
 
 
 def _number(value: object) -> str | None:
@@ -29,16 +29,16 @@ def _list(value: object) -> str | None:
     return None if isinstance(value, list) else "be a list"
 
 
-def _flag(value: object) -> str | None:
-    return None if isinstance(value, bool) else "be true or false"
-
-
-_SUPPRESS_FIELDS = (Field(name="add", check=identifiers), Field(name="remove", check=identifiers))
-_FAULT_FIELDS = (
-    Field(name="fail", check=_number),
-    Field(name="latency", check=_wait),
-    Field(name="clear", check=_flag),
-    Field(name="script", check=_list),
+_SUPPRESS = Body(
+    fields=(Field(name="add", rule=IDENTIFIERS), Field(name="remove", rule=IDENTIFIERS))
+)
+_FAULTS = Body(
+    fields=(
+        Field(name="fail", rule=Rule(check=_number, schema={"type": "number"})),
+        Field(name="latency", rule=Rule(check=_wait, schema={"type": ["number", "string"]})),
+        Field(name="clear", rule=FLAG),
+        Field(name="script", rule=Rule(check=_list, schema={"type": "array"})),
+    )
 )
 
 
@@ -53,18 +53,27 @@ async def _triggers(request: Request) -> Response:
     return _json({"triggers": fired, "counts": account.trigger_counts()})
 
 
+async def _automations(request: Request) -> Response:
+    runs = _account(request).automation_runs(_since(request))
+    return _json({"runs": [run.stored() for run in runs]})
+
+
+async def _emails(request: Request) -> Response:
+    return _json({"emails": _account(request).emails()})
+
+
 async def _contacts(request: Request) -> Response:
     return _json({"contacts": _account(request).contacts()})
 
 
 async def _suppress(request: Request) -> Response:
-    asked = await _asked(request, _SUPPRESS_FIELDS)
+    asked = await _asked(request, _SUPPRESS)
     return _json({"count": _account(request).suppress(**asked)})
 
 
 async def _faults(request: Request) -> Response:
     account = _account(request)
-    asked = await _asked(request, _FAULT_FIELDS)
+    asked = await _asked(request, _FAULTS)
     faults = [read_fault(document) for document in asked.get("script", ())]
     latency = asked.get("latency")
     account.configure(
@@ -89,6 +98,8 @@ async def _reset(request: Request) -> Response:
 ROUTES = (
     Route("/_sandbox/requests", _requests, methods=["GET"]),
     Route("/_sandbox/triggers", _triggers, methods=["GET"]),
+    Route("/_sandbox/automations", _automations, methods=["GET"]),
+    Route("/_sandbox/emails", _emails, methods=["GET"]),
     Route("/_sandbox/contacts", _contacts, methods=["GET"]),
     Route("/_sandbox/suppress", _suppress, methods=["POST"]),
     Route("/_sandbox/faults", _faults, methods=["POST"]),
@@ -101,7 +112,7 @@ async def refuse(_request: Request, error: Exception) -> Response:
     """Answers a request that made no sense, saying why."""
     if isinstance(error, Refusal):
         return _response(json_reply(error.status, error.document()))
-    return _json({"message": str(error)}, status=400)
+    return _json({"message": str(error)}, status=500 if isinstance(error, StateError) else 400)
 
 
 def _account(request: Request) -> Account:
@@ -116,9 +127,9 @@ def _since(request: Request) -> int:
     return int(number)
 
 
-async def _asked(request: Request, fields: tuple[Field, ...]) -> Mapping[str, Any]:
+async def _asked(request: Request, body: Body) -> Mapping[str, Any]:
     document = read_json(await request.body())
-    return check_body(fields, request.headers.get("content-type", ""), document)
+    return check_body(body, request.headers.get("content-type", ""), document)
 
 
 def _json(document: object, status: int = 200) -> Response:

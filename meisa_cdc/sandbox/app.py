@@ -3,12 +3,14 @@
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from meisa_cdc.sandbox import admin, page
 from meisa_cdc.sandbox.account import Account
-from meisa_cdc.sandbox.errors import OptionError, Refusal
+from meisa_cdc.sandbox.api.openapi import describe_api
+from meisa_cdc.sandbox.errors import SandboxError
 from meisa_cdc.sandbox.exchange import Arrival
 from meisa_cdc.sandbox.wire import Wire
 
@@ -29,6 +31,7 @@ class _Api:
             Arrival(
                 method=scope["method"],
                 path=scope["path"],
+                query=scope["query_string"].decode("latin-1"),
                 api_key=headers.get("x-api-key"),
                 content_type=headers.get("content-type", ""),
                 body=body,
@@ -37,15 +40,23 @@ class _Api:
         await Wire(scope, receive, send).deliver(outcome)
 
 
+async def _description(request: Request) -> Response:
+    account: Account = request.app.state.account
+    return JSONResponse(describe_api(account.options))
+
+
 def build_app(account: Account) -> Starlette:
     """The application over this account."""
     app = Starlette(
         routes=[
             Route("/", page.show, methods=["GET"]),
+            Route("/openapi.json", _description, methods=["GET"]),
             *admin.ROUTES,
-            Route("/{path:path}", _Api(account)),
         ],
-        exception_handlers={OptionError: admin.refuse, Refusal: admin.refuse},
+        exception_handlers={SandboxError: admin.refuse},
     )
     app.state.account = account
+    # Not a route: no pattern matches every path, a line break in it suffices.
+    app.router.default = _Api(account)
+    app.router.redirect_slashes = False
     return app

@@ -1,87 +1,19 @@
 """The contacts Meisa holds: how an upsert finds one and what it changes in it."""
 
-import re
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
+from meisa_cdc.sandbox.contact import Contact, Tag, new_tag, stored_contact
 from meisa_cdc.sandbox.errors import Refusal
+from meisa_cdc.sandbox.unsaved import Document, Unsaved
+from meisa_cdc.sandbox.values import same_json
 
 #: Path of a changed field -> (old, new).
 Changes = dict[str, tuple[object, object]]
 
-_TAG_COLOUR = "#64748b"
 _NAMES = ("first_name", "last_name", "display_name")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tag:
-    """A label that contacts can carry."""
-
-    #: UUID
-    id: str
-    #: as first sent
-    name: str
-    #: the name in lower case, words joined with hyphens
-    slug: str
-    #: CSS colour
-    color: str = _TAG_COLOUR
-
-    def document(self) -> dict[str, object]:
-        """The tag as contacts show it."""
-        return {"id": self.id, "name": self.name, "slug": self.slug, "color": self.color}
-
-
-@dataclass(slots=True, kw_only=True)
-class Contact:
-    """One person Meisa writes to. Times are epoch seconds."""
-
-    #: UUID
-    id: str
-    #: as last sent
-    email: str
-    #: how it came to Meisa; the first one stays
-    source: str
-    #: when it was created
-    created_at: float
-    #: when an upsert last changed it
-    updated_at: float
-    #: the application's id of the user
-    external_id: str | None = None
-    #: given name, family name, and the name to show
-    first_name: str = ""
-    last_name: str = ""
-    display_name: str = ""
-    #: product data
-    custom_fields: dict[str, object] = field(default_factory=dict)
-    #: by name, in the order they were added
-    tags: dict[str, Tag] = field(default_factory=dict)
-
-    def document(self, status: str) -> dict[str, object]:
-        """The full contact as the API shows it; the sandbox sends no mail, so it counts 0."""
-        return {
-            "id": self.id,
-            "email": self.email,
-            "first_name": self.first_name,
-            "last_name": self.last_name,
-            "full_name": f"{self.first_name} {self.last_name}".strip(),
-            "display_name": self.display_name,
-            "external_id": self.external_id,
-            "source": self.source,
-            "status": status,
-            "custom_fields": dict(self.custom_fields),
-            "tags": [tag.document() for tag in self.tags.values()],
-            "preferences": {},
-            "total_emails_sent": 0,
-            "total_emails_opened": 0,
-            "open_rate": 0.0,
-            "last_email_sent_at": None,
-            "last_activity_at": None,
-            "created_at": iso(self.created_at),
-            "updated_at": iso(self.updated_at),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +33,8 @@ class Upserted:
 class ContactBook:
     """All contacts, found by id, external_id or e-mail; the last one touched comes last."""
 
-    def __init__(self) -> None:
+    def __init__(self, unsaved: Unsaved) -> None:
+        self._unsaved = unsaved
         self._by_id: dict[str, Contact] = {}
         self._by_external_id: dict[str, Contact] = {}
         self._by_email: dict[str, Contact] = {}
@@ -114,20 +47,31 @@ class ContactBook:
         """Every contact, the one touched last first."""
         return reversed(self._by_id.values())
 
+    def get(self, contact_id: str) -> Contact | None:
+        """The contact with that id of Meisa's."""
+        return self._by_id.get(contact_id)
+
     def match(self, external_id: str | None, email: str | None) -> Contact | None:
         """The contact with that external_id, else the one with that e-mail in any case."""
         if external_id is not None and external_id in self._by_external_id:
             return self._by_external_id[external_id]
         return self._by_email.get(email.casefold()) if email is not None else None
 
-    def remove(self, external_id: str) -> bool:
-        """Forget the contact, as if a person had deleted it in Meisa; False if there is none."""
+    def tag(self, *, name: str | None = None, tag_id: str | None = None) -> Tag | None:
+        """The tag of that name, else the one with that id."""
+        if name is not None:
+            return self._tags.get(name)
+        return next((tag for tag in self._tags.values() if tag.id == tag_id), None)
+
+    def remove(self, external_id: str) -> Contact | None:
+        """Forget the contact, as if a person had deleted it in Meisa; None if there is none."""
         contact = self._by_external_id.pop(external_id, None)
         if contact is None:
-            return False
+            return None
         del self._by_id[contact.id]
         del self._by_email[contact.email.casefold()]
-        return True
+        self._unsaved.note("contact", contact.id, None)
+        return contact
 
     def upsert(self, sent: Mapping[str, Any], now: float) -> Upserted:
         """Create or update the contact that the checked body names.
@@ -145,17 +89,83 @@ class ContactBook:
                 updated_at=now,
             )
         changes = self._rekey(contact, sent) | _assign(contact, sent)
-        tags_added = self._add_tags(contact, sent.get("tag_names", ()))
+        tags_added = self._label(contact, sent.get("tag_names", ()))
         if changes or tags_added:
             contact.updated_at = now
-        self._by_id.pop(contact.id, None)
-        self._by_id[contact.id] = contact
+        self.touch(contact)
         return Upserted(
             contact=contact,
             created=created,
             changes=changes,
             tags_added=tags_added,
         )
+
+    def touch(self, contact: Contact) -> None:
+        """Make it the one touched last; whoever changed it in place says so here."""
+        self._by_id.pop(contact.id, None)
+        self._by_id[contact.id] = contact
+        self._unsaved.note("contact", contact.id, contact)
+
+    def set_field(self, contact: Contact, name: str, value: object, now: float) -> Changes:
+        """Set one custom field; what changed, nothing if it was so already."""
+        return self._amend(contact, {"custom_fields": {name: value}}, now)
+
+    def enrich(self, contact: Contact, sent: Mapping[str, Any], now: float) -> Changes:
+        """Fill in what the contact lacks of names, external_id and custom fields; never overwrite.
+
+        Raises Refusal (409) if the external_id is another contact's.
+        """
+        external_id = sent.get("external_id")
+        holder = self._by_external_id.get(external_id) if external_id is not None else None
+        if holder is not None and holder is not contact:
+            raise Refusal(
+                409,
+                f"The external_id {external_id!r} belongs to another contact ({holder.email}).",
+                field="recipient",
+            )
+        lacking: dict[str, Any] = {
+            name: sent[name] for name in _NAMES if name in sent and not getattr(contact, name)
+        }
+        if external_id is not None and contact.external_id is None:
+            lacking["external_id"] = external_id
+        lacking["custom_fields"] = {
+            key: value
+            for key, value in sent.get("custom_fields", {}).items()
+            if key not in contact.custom_fields
+        }
+        return self._amend(contact, lacking, now)
+
+    def add_tag(self, contact: Contact, name: str, now: float) -> bool:
+        """Add the tag, creating it if need be; False if the contact carries it already."""
+        added = self._label(contact, [name])
+        if added:
+            contact.updated_at = now
+            self.touch(contact)
+        return bool(added)
+
+    def remove_tag(self, contact: Contact, name: str, now: float) -> bool:
+        """Take the tag off; False if the contact does not carry it."""
+        if contact.tags.pop(name, None) is None:
+            return False
+        contact.updated_at = now
+        self.touch(contact)
+        return True
+
+    def restore(self, contacts: Iterable[Document], tags: Iterable[Document]) -> None:
+        """Take over what the disk kept, the contact touched last last."""
+        self._tags = {tag["name"]: Tag(**tag) for tag in tags}
+        for contact in map(stored_contact, contacts):
+            self._by_id[contact.id] = contact
+            self._by_email[contact.email.casefold()] = contact
+            if contact.external_id is not None:
+                self._by_external_id[contact.external_id] = contact
+
+    def _amend(self, contact: Contact, sent: Mapping[str, Any], now: float) -> Changes:
+        changes = self._rekey(contact, {"email": contact.email, **sent}) | _assign(contact, sent)
+        if changes:
+            contact.updated_at = now
+            self.touch(contact)
+        return changes
 
     def _rekey(self, contact: Contact, sent: Mapping[str, Any]) -> Changes:
         email, external_id = sent["email"], sent.get("external_id", contact.external_id)
@@ -180,13 +190,20 @@ class ContactBook:
             self._by_external_id[external_id] = contact
         return changes
 
-    def _add_tags(self, contact: Contact, names: Iterable[str]) -> tuple[str, ...]:
+    def _label(self, contact: Contact, names: Iterable[str]) -> tuple[str, ...]:
         added = []
         for name in names:
             if name not in contact.tags:
-                contact.tags[name] = self._tags.setdefault(name, _new_tag(name))
+                contact.tags[name] = self._known_tag(name)
                 added.append(name)
         return tuple(added)
+
+    def _known_tag(self, name: str) -> Tag:
+        tag = self._tags.get(name)
+        if tag is None:
+            tag = self._tags[name] = new_tag(name)
+            self._unsaved.note("tag", tag.id, tag)
+        return tag
 
 
 def _assign(contact: Contact, sent: Mapping[str, Any]) -> Changes:
@@ -209,27 +226,3 @@ def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> Change
         for key, value in new.items()
         if not same_json(old.get(key), value)
     }
-
-
-def same_json(one: object, other: object) -> bool:
-    """Whether two JSON values are equal; true is not 1, as it is in Python."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_json(one[k], other[k]) for k in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    return one == other
-
-
-def _new_tag(name: str) -> Tag:
-    slug = re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
-    return Tag(id=str(uuid.uuid4()), name=name, slug=slug)
-
-
-def iso(at: float) -> str:
-    """Epoch seconds as the API writes times: ISO 8601 in UTC."""
-    moment = datetime.fromtimestamp(at, UTC)
-    return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds").replace(
-        "+00:00", "Z"
-    )

@@ -2,6 +2,7 @@
 
 SandboxError            root
 ├── OptionError         the sandbox was told something it cannot do: tell the user, no traceback
+├── StateError          the state file cannot be written: requests are answered 500 until it can
 └── Refusal             a request that the API answers with an error: sent to the client as JSON
 """
 
@@ -14,6 +15,10 @@ class SandboxError(Exception):
 
 class OptionError(SandboxError, ValueError):
     """An option, fault or admin request that makes no sense; the text says which and what to do."""
+
+
+class StateError(SandboxError):
+    """What just happened is in memory alone; it is written with the next request that can be."""
 
 
 class Refusal(SandboxError):

@@ -16,6 +16,8 @@ class Arrival:
     method: str
     #: as sent, without the query
     path: str
+    #: the query as sent, without the question mark
+    query: str = ""
     #: the X-API-Key header, None if absent
     api_key: str | None = field(default=None, repr=False)
     #: the Content-Type header, empty if absent

@@ -1,6 +1,9 @@
 """Who may come in: API keys, their scopes and their request limits."""
 
+from collections.abc import Iterable
+
 from meisa_cdc.sandbox.errors import Refusal
+from meisa_cdc.sandbox.journal import RequestRecord
 from meisa_cdc.sandbox.limits import RateLimits
 from meisa_cdc.sandbox.options import ApiKey, SandboxOptions
 
@@ -31,6 +34,16 @@ class Gate:
                 f"The rate limit of this key is exceeded; try again in {wait} seconds.",
                 headers={"retry-after": str(wait)},
             )
+
+    def recall(self, requests: Iterable[RequestRecord]) -> None:
+        """Count requests that were admitted before a restart, oldest first."""
+        limits: dict[str, list[RateLimits]] = {}
+        for secret, key in self._keys.items():
+            limits.setdefault(key.name, []).append(self._limits[secret])
+        for request in requests:
+            if request.admitted and request.key_name is not None:
+                for each in limits.get(request.key_name, ()):
+                    each.recall(request.at)
 
 
 def require_scope(key: ApiKey, scope: str | None) -> None:

@@ -1,16 +1,24 @@
-"""Bounded memory of what happened: requests that came, triggers that fired."""
+"""Bounded memory of what happened, and what it keeps of each request."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from meisa_cdc.sandbox.exchange import read_json
+from meisa_cdc.sandbox.unsaved import Document, Storable, Unsaved
+
+_OVER_LIMIT = 429
 
 
-class Labelled(Protocol):
-    """An entry that says under which word it is counted."""
+class Numbered(Storable, Protocol):
+    """An entry with its position, and the word it is counted under."""
+
+    @property
+    def number(self) -> int:
+        """The position, from 1."""
+        ...
 
     @property
     def label(self) -> str:
@@ -18,13 +26,15 @@ class Labelled(Protocol):
         ...
 
 
-EntryT = TypeVar("EntryT", bound=Labelled)
+EntryT = TypeVar("EntryT", bound=Numbered)
 
 
 class Journal(Generic[EntryT]):
     """The last entries and how many there ever were; entries are numbered from 1."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, kind: str, size: int, unsaved: Unsaved) -> None:
+        self._kind = kind
+        self._unsaved = unsaved
         self._entries: deque[EntryT] = deque(maxlen=size)
         self.total = 0
         self.counts: Counter[str] = Counter()
@@ -34,13 +44,36 @@ class Journal(Generic[EntryT]):
         entry = make(self.total + 1)
         self.total += 1
         self.counts[entry.label] += 1
+        self._forget_one_too_many()
         self._entries.append(entry)
+        self._unsaved.note(self._kind, str(entry.number), entry)
+        self._unsaved.note("journal", self._kind, self)
         return entry
 
     def since(self, number: int) -> list[EntryT]:
         """Remembered entries after that number, oldest first."""
         forgotten = self.total - len(self._entries)
         return list(islice(self._entries, max(0, number - forgotten), None))
+
+    def stored(self) -> Document:
+        """Its counters, as the disk keeps them."""
+        return {"kind": self._kind, "total": self.total, "counts": dict(self.counts)}
+
+    def restore(
+        self, load: Callable[[str], list[Document]], make: Callable[[Document], EntryT]
+    ) -> None:
+        """Take over what the disk kept; `load` gives the entries of one kind, oldest first."""
+        for counters in load("journal"):
+            if counters["kind"] == self._kind:
+                self.total = counters["total"]
+                self.counts = Counter(counters["counts"])
+        for document in load(self._kind):
+            self._forget_one_too_many()
+            self._entries.append(make(document))
+
+    def _forget_one_too_many(self) -> None:
+        if len(self._entries) == self._entries.maxlen:
+            self._unsaved.note(self._kind, str(self._entries[0].number), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +105,11 @@ class RequestRecord:
         return "unanswered" if self.status is None else str(self.status)
 
     @property
+    def admitted(self) -> bool:
+        """Whether it counted against the limits; a fault comes after they were looked at."""
+        return self.key_name is not None and (self.status != _OVER_LIMIT or self.fault is not None)
+
+    @property
     def payload(self) -> object:
         """The body as JSON; None if it is not JSON."""
         return read_json(self.body)
@@ -92,44 +130,11 @@ class RequestRecord:
             else self.body.decode(errors="replace"),
         }
 
+    def stored(self) -> Document:
+        """The record as the disk keeps it; a body need not be text, Latin-1 has every byte."""
+        return {**asdict(self), "body": self.body.decode("latin-1")}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
-    """Something that happened to a contact and that automations can react to."""
 
-    #: position in the log, from 1
-    number: int
-    #: epoch seconds
-    at: float
-    #: `contact_created`, `contact_updated` or `tag_added`
-    kind: str
-    #: Meisa's id of the contact
-    contact_id: str
-    #: the contact's external_id, if it has one
-    external_id: str | None
-    #: the contact's e-mail after the change
-    email: str
-    #: path of each changed field -> (old, new); of contact_updated only
-    changes: Mapping[str, tuple[object, object]] = field(default_factory=dict)
-    #: the tag's name; of tag_added only
-    tag: str | None = None
-
-    @property
-    def label(self) -> str:
-        """Its kind, for counting."""
-        return self.kind
-
-    def document(self) -> dict[str, object]:
-        """The trigger as JSON."""
-        return {
-            "number": self.number,
-            "at": self.at,
-            "kind": self.kind,
-            "contact_id": self.contact_id,
-            "external_id": self.external_id,
-            "email": self.email,
-            "changes": {
-                path: {"from": old, "to": new} for path, (old, new) in self.changes.items()
-            },
-            "tag": self.tag,
-        }
+def stored_request(document: Document) -> RequestRecord:
+    """The record that `stored` described."""
+    return RequestRecord(**{**document, "body": document["body"].encode("latin-1")})

@@ -68,6 +68,10 @@ class RateLimits:
         wait = max((window.wait(now) for window in self._windows), default=0)
         if wait > 0:
             return -(-wait // _MICROSECOND)
-        for window in self._windows:
-            window.take(now)
+        self.recall(at)
         return None
+
+    def recall(self, at: float) -> None:
+        """Count a request that was admitted then."""
+        for window in self._windows:
+            window.take(round(at * _MICROSECOND))

@@ -1,9 +1,19 @@
 """What a sandbox can be told when it starts, and the texts that say it."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from meisa_cdc.sandbox.automations.rules import Automation, Enroll, Unenroll
+from meisa_cdc.sandbox.configured import (
+    DEFAULT_EMAIL_TRIGGERS,
+    DEFAULT_SEQUENCES,
+    EmailTrigger,
+    Sequence,
+)
+from meisa_cdc.sandbox.durations import parse_duration
 from meisa_cdc.sandbox.errors import OptionError
 
 WindowKind = Literal["fixed", "sliding"]
@@ -26,8 +36,6 @@ DEFAULT_API_KEY = "meisa_test_sandbox"
 DEFAULT_LIMITS = "60/60s,1000/3600s"
 
 _SHORTEST = 0.001
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _WINDOW = re.compile(r"([0-9]{1,9})/(.*)")
 
 
@@ -69,14 +77,6 @@ class ApiKey:
             raise OptionError(
                 f"scopes: Meisa has no scope {unknown[0]!r}; it has {', '.join(SCOPES)}"
             )
-
-
-def parse_duration(text: str) -> float:
-    """Seconds in `500ms`, `30s`, `5m`, `1h`, `7d`. Raises OptionError."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise OptionError(f"{text!r} is not a duration; write it like 200ms, 30s, 5m, 1h or 7d")
-    return int(found[1]) * _SECONDS[found[2]]
 
 
 def parse_limits(text: str) -> tuple[Window, ...]:
@@ -122,8 +122,17 @@ class SandboxOptions:
     latency: float = 0.0
     #: start of the pseudo-random sequence behind `fail`
     seed: int = 0
-    #: requests, and triggers, remembered at most; the oldest are forgotten first
+    #: requests, triggers, e-mails and runs of automations remembered at most, each; the oldest
+    #: are forgotten first
     log_size: int = 200_000
+    #: the automations that react to triggers
+    automations: tuple[Automation, ...] = ()
+    #: the sequences that contacts can be enrolled in
+    sequences: tuple[Sequence, ...] = DEFAULT_SEQUENCES
+    #: the e-mails that can be triggered
+    email_triggers: tuple[EmailTrigger, ...] = DEFAULT_EMAIL_TRIGGERS
+    #: file that keeps the account across restarts; None: memory alone
+    state: Path | None = None
 
     def __post_init__(self) -> None:
         check_fail_share(self.fail)
@@ -136,6 +145,27 @@ class SandboxOptions:
             raise OptionError("kinds: choose fixed, sliding, or both")
         if self.log_size < 1:
             raise OptionError("log-size: at least one request must be remembered")
+        _check_distinct("sequences", [sequence.slug for sequence in self.sequences])
+        _check_distinct("email-triggers", [trigger.key for trigger in self.email_triggers])
+        self._check_automations()
+
+    def _check_automations(self) -> None:
+        known = [sequence.slug for sequence in self.sequences]
+        for automation in self.automations:
+            for action in automation.actions:
+                if isinstance(action, (Enroll, Unenroll)) and action.sequence not in known:
+                    raise OptionError(
+                        f"automations: {automation.name!r} names the sequence"
+                        f" {action.sequence!r}; there are {', '.join(known) or 'none'}"
+                    )
+
+
+def _check_distinct(what: str, names: Iterable[str]) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise OptionError(f"{what}: {name!r} is there twice")
+        seen.add(name)
 
 
 def check_fail_share(share: float) -> float:

@@ -7,9 +7,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from meisa_cdc.sandbox.account import Account, Overview
+from meisa_cdc.sandbox.account import Account
 from meisa_cdc.sandbox.api.table import BASE_PATH
-from meisa_cdc.sandbox.contacts import iso
+from meisa_cdc.sandbox.overview import Overview
+from meisa_cdc.sandbox.values import iso
 
 _HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",

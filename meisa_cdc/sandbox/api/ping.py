@@ -1,6 +1,7 @@
 """The check of a key: is it good, and what may it do."""
 
-from meisa_cdc.sandbox.api.endpoint import Call, Endpoint
+from meisa_cdc.sandbox.api import schemas
+from meisa_cdc.sandbox.api.endpoint import Answer, Call, Endpoint
 from meisa_cdc.sandbox.exchange import Reply, json_reply
 from meisa_cdc.sandbox.options import SandboxOptions
 from meisa_cdc.sandbox.records import Records
@@ -28,4 +29,13 @@ def _limit_of(options: SandboxOptions, period: float) -> int | None:
     return min((window.count for window in options.limits if window.period == period), default=None)
 
 
-ENDPOINTS = (Endpoint(method="GET", path="/ping/", scope=None, respond=_ping),)
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/ping/",
+        summary="Whether the key is good, and what it may do",
+        scope=None,
+        answers={200: Answer(meaning="The key and its product", schema=schemas.PING)},
+        respond=_ping,
+    ),
+)

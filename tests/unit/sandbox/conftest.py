@@ -42,6 +42,7 @@ class Desk:
         *,
         key: str | None = DEFAULT_API_KEY,
         content_type: str = "application/json",
+        query: str = "",
     ) -> Outcome:
         """How a request to this path below the base URL ends."""
         return self.account.answer(
@@ -50,6 +51,7 @@ class Desk:
                 path="/api/v1" + path,
                 api_key=key,
                 content_type=content_type,
+                query=query,
                 body=body,
             )
         )

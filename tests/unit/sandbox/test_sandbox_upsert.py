@@ -5,7 +5,7 @@ import uuid
 import pytest
 from hypothesis import given, strategies as st
 
-from meisa_cdc.sandbox.contacts import same_json
+from meisa_cdc.sandbox.values import same_json
 
 ANNA = {"email": "anna@example.com", "external_id": "7"}
 
