@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -37,6 +38,8 @@ TIMED_OUT = 408
 #: How the codes of refused contacts begin, and the one of an answer about somebody else.
 REJECTED = "rejected_"
 IDENTITY_MISMATCH = "identity_mismatch"
+#: A contact that is at most that many seconds old, by two clocks, came with the request.
+FRESH = 300.0
 #: Somebody in between gave up waiting; what we asked for may still happen.
 GIVEN_UP = frozenset({"http_408", "http_502", "http_504"})
 #: Seconds after which a request that was given up is taken to have been carried out or lost.
@@ -119,6 +122,8 @@ class Outcome:
     normalised: Fields = field(default_factory=dict)
     #: The contact's tags, from an accepted answer that named them.
     tags: frozenset[str] = frozenset()
+    #: Epoch seconds at which Meisa made the contact, where nothing changed it since.
+    made_at: float | None = None
 
 
 def request_for(contact: Contact) -> Request:
@@ -249,6 +254,7 @@ def _judge_success(request: Request, answer: Answer) -> Outcome:
         created=answer.status == 201,  # noqa: PLR2004 - Created
         normalised=normalised,
         tags=_tags_in(body),
+        made_at=_made_at(body),
     )
 
 
@@ -258,6 +264,16 @@ def _tags_in(body: Mapping[str, Any]) -> frozenset[str]:
     entries = found if isinstance(found, list) else []
     named = (each.get("name") if isinstance(each, dict) else each for each in entries)
     return frozenset(each for each in named if isinstance(each, str))
+
+
+def _made_at(body: Mapping[str, Any]) -> float | None:
+    made = body.get("created_at")
+    if not isinstance(made, str) or made != body.get("updated_at"):
+        return None
+    try:
+        return datetime.fromisoformat(made).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_id(value: object) -> bool:
@@ -300,7 +316,9 @@ def settle(
     if outcome.kind is Kind.ACCEPTED and request.kind == REMOVE_TAG:
         return _untagged(contact, request)
     if outcome.kind is Kind.ACCEPTED:
-        return replace(_accepted(contact, request, outcome), late=_late(contact.late, started, now))
+        return replace(
+            _accepted(contact, request, outcome, now), late=_late(contact.late, started, now)
+        )
     if outcome.kind is Kind.UNKNOWN or outcome.code in GIVEN_UP:
         earlier = contact.late.fields if contact.late else frozenset()
         contact = replace(contact, late=Late(fields=earlier | set(request.fields), at=now))
@@ -321,7 +339,8 @@ def _late(late: Late | None, started: float, now: float) -> Late | None:
     return late if late.confirm_at is not None else replace(late, confirm_at=now + SETTLES)
 
 
-def _accepted(contact: Contact, request: Request, outcome: Outcome) -> Contact:
+def _accepted(contact: Contact, request: Request, outcome: Outcome, now: float) -> Contact:
+    fresh = outcome.made_at is not None and abs(now - outcome.made_at) <= FRESH
     stranger = outcome.created or bool(contact.meisa_id and contact.meisa_id != outcome.meisa_id)
     after = replace(
         contact,
@@ -330,7 +349,7 @@ def _accepted(contact: Contact, request: Request, outcome: Outcome) -> Contact:
         meisa_id=outcome.meisa_id,
         quarantine=None,
         inherits=frozenset(),
-        ours=_ours(contact, request, stranger=stranger),
+        ours=_ours(contact, request, new=stranger or (fresh and not contact.meisa_id)),
         tags=outcome.tags,
     )
     lost: Fields = {}
@@ -374,10 +393,10 @@ def _waiting(contact: Contact, pending: Fields, riding: Fields) -> Contact:
     )
 
 
-def _ours(contact: Contact, request: Request, *, stranger: bool) -> frozenset[str]:
+def _ours(contact: Contact, request: Request, *, new: bool) -> frozenset[str]:
     """Return the tags that are ours after an upsert: those that Meisa did not have before."""
     sent = tags.names(request.body.get(TAG_NAMES))
-    if stranger:
+    if new:
         return sent
     return contact.ours | (sent - contact.tags if contact.meisa_id else frozenset())
 

@@ -1,5 +1,6 @@
 """Tags, one a row, as each real database gathers them: one list a contact."""
 
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from meisa_cdc.core.values import canonical
 from meisa_cdc.source.snapshot import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 from tests.conftest import AppDatabase as Given
+from tests.installation import Installation, people
 
 TABLES = (
     "create table users (id integer primary key, email varchar(100))",
@@ -69,3 +71,25 @@ def test_a_mapping_of_tags_takes_no_settings_by_field(tmp_path: Path):
     text = BADGES.replace("every='5m'", "fields={'tag_name': {'type': 'string'}}")
     with pytest.raises(MappingError, match="no settings by field"):
         mapping(tmp_path, "sqlite", text)
+
+
+def test_a_tag_moves_with_the_plan(tmp_path: Path):
+    """From the app's rows to the sandbox and its triggers: added with the upsert, then removed."""
+    with Installation.at(tmp_path) as home:
+        file = home.folder / "mappings" / "tags" / "plan.sql"
+        file.parent.mkdir()
+        file.write_text("select id as external_id, plan || '-plan' as tag_name from users")
+        home.app_has(people(3))
+        home.sync()
+        home.app_has(people(3) | {"u0001": replace(people(2)["u0001"], plan="pro")})
+        before = len(home.account.requests())
+        result = home.sync()
+        paths = [record.path for record in home.account.requests()[before:]]
+        moved = home.account.contact(external_id="u0001")
+        assert moved is not None
+        assert [tag["name"] for tag in moved["tags"]] == ["pro-plan"]
+        assert [path for path in paths if path.endswith("/remove_tag/")] == [
+            f"/api/v1/contacts/{moved['id']}/remove_tag/"
+        ]
+        assert (result["delivered"], result["backlog"]) == (2, 0)
+        assert home.sync()["requests"] == 0
