@@ -207,17 +207,6 @@ def confirming(contact: Contact, now: float) -> Contact:
     return doubted(replace(contact, late=None), frozenset(held), now)
 
 
-def vacated(contact: Contact) -> Contact:
-    """Return a contact that is gone without what Meisa held of it, which is another's now."""
-    return replace(
-        contact,
-        ledger={},
-        in_doubt=contact.in_doubt | contact.ledger.keys(),
-        meisa_id="",
-        late=None,
-    )
-
-
 def payload(external_id: str, email: str, fields: Fields) -> dict[str, Value]:
     """Return the body of an upsert: the identifiers and these fields alone."""
     body: dict[str, Value] = {"email": email, "external_id": external_id}

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from meisa_cdc.core.mapping import Column
-from meisa_cdc.ports import DeliveryRecord, MappingRecord, RunRecord
+from meisa_cdc.records import DeliveryRecord, MappingRecord, RunRecord
 from meisa_cdc.state.bulk import Upsert
 from meisa_cdc.state.engine import AnyRow, Database
 from meisa_cdc.state.rows import dumps, loads

@@ -20,7 +20,8 @@ from meisa_cdc.core.delivery import (
     request_for,
     settle,
 )
-from meisa_cdc.ports import Clock, Grant, Meisa, Settled, State
+from meisa_cdc.ports import Clock, Meisa, State
+from meisa_cdc.records import Grant, Settled
 
 #: Never wait longer than this in one go, so that a request to end is heard.
 LONGEST_WAIT = 0.5

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from meisa_cdc.core.mapping import Column
-from meisa_cdc.ports import DeliveryRecord, HoldRecord, MappingRecord, RunRecord
+from meisa_cdc.records import DeliveryRecord, HoldRecord, MappingRecord, RunRecord
 from meisa_cdc.testing.contacts import MemoryContacts
 
 

@@ -9,7 +9,8 @@ from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.core.values import Value
-from meisa_cdc.ports import HoldRecord, MappingRecord, Settled, State
+from meisa_cdc.ports import State
+from meisa_cdc.records import HoldRecord, MappingRecord, Settled
 
 PLAN = "contacts/plan"
 COLUMNS = (Column(name="external_id", type="integer"), Column(name="plan"))
