@@ -218,7 +218,10 @@ class Records(Protocol):
         """Yield requests, newest first."""
 
     def prune(self, before: float) -> None:
-        """Forget requests and runs that ended before this epoch second."""
+        """Forget requests and runs that ended before this epoch second.
+
+        The newest request is kept, so that its number is never another one's.
+        """
 
     def note(self, name: str) -> Any:
         """Return a remembered JSON value; None where there is none."""

@@ -78,4 +78,17 @@ def vacated(contact: Contact) -> Contact:
         in_doubt=contact.in_doubt | contact.ledger.keys(),
         meisa_id="",
         late=None,
+        rank=None,
+        inherits=frozenset(),
     )
+
+
+def bequeathing(contact: Contact) -> Contact:
+    """Return a contact that is gone with what it inherited and never emptied, as its own.
+
+    Whoever takes the address next has to empty it instead.
+    """
+    if contact.ledger or not contact.inherits:
+        return contact
+    left = {EMAIL: contact.email, **dict.fromkeys(sorted(contact.inherits))}
+    return replace(contact, ledger=left, in_doubt=contact.in_doubt | left.keys())

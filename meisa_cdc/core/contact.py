@@ -159,6 +159,7 @@ def acknowledged(contact: Contact, values: Fields) -> Contact:
         pending=pending,
         riding=riding,
         novel=contact.novel & pending.keys(),
+        inherits=contact.inherits - values.keys(),
         due=contact.due if riding else None,
         rank=contact.rank if pending else None,
         since=contact.since if pending else None,
@@ -203,8 +204,10 @@ def confirming(contact: Contact, now: float) -> Contact:
     late = contact.late
     if late is None or late.confirm_at is None or late.confirm_at > now:
         return contact
-    held = late.fields & contact.ledger.keys()
-    return doubted(replace(contact, late=None), frozenset(held), now)
+    # Tags are only ever added, so a late request takes none away.
+    held = frozenset(late.fields & contact.ledger.keys()) - {TAG_NAMES}
+    certain = replace(contact, late=None)
+    return doubted(certain, held, now) if held else certain
 
 
 def payload(external_id: str, email: str, fields: Fields) -> dict[str, Value]:

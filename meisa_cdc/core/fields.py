@@ -67,17 +67,22 @@ def value_of(contact: Contact, seen: Staged | None, mapping: Mapping, column: st
     name = field_of(column)
     # Not read, ambiguous or unusable: what was observed last still holds.
     if seen is None or seen.duplicate or column in seen.errors:
-        return contact.last_observed(name)
+        return _kept(contact, name)
     value = seen.values.get(column) if seen.row else missing_value(mapping, column)
     if value is UNSET:
-        kept = contact.last_observed(name)
-        return None if kept is UNSET and name in contact.inherits else kept
+        return _kept(contact, name)
     if name == TAG_NAMES:
         # Tags are only ever added, so a vanished one is no difference, nor are all of them.
         return [*sorted({*_texts(contact.ledger.get(TAG_NAMES)), *_texts(value)})]
     if value is None and not null_is_sent(mapping, column) and name not in contact.inherits:
         return contact.ledger.get(name, UNSET)
     return canonical_email(value) if name == EMAIL else value
+
+
+def _kept(contact: Contact, name: str) -> Value | Unset:
+    """Return what was observed last; NULL where Meisa may hold what somebody else left there."""
+    kept = contact.last_observed(name)
+    return None if kept is UNSET and name in contact.inherits else kept
 
 
 def _texts(value: Value) -> list[str]:
@@ -134,17 +139,16 @@ def _causes(contact: Contact, name: str, policy: Policy, new: Value, now: float)
 
 
 def emptied(contact: Contact, readings: Sequence[Reading], identity: str) -> Iterable[FieldChange]:
-    """Yield the NULLs for what a contact inherits in fields that no mapping yields."""
+    """Yield what overwrites an inheritance in fields that no mapping yields: NULL, or its own."""
     mapped = {field_of(column) for reading in readings for column in reading.columns}
     yield from (
         FieldChange(
             field=name,
             mapping=identity,
             old=contact.ledger.get(name),
-            new=None,
+            new=contact.ledger.get(name),
             priority=Priority.NORMAL,
             new_in_this_pass=name not in contact.pending,
         )
         for name in sorted(contact.inherits - mapped)
-        if contact.ledger.get(name) is not None or name not in contact.ledger
     )

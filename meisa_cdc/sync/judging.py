@@ -149,7 +149,8 @@ class Judge:
                 comparison = self._compare(key, contact, staged[key], claims[key], frozenset())
                 return self._unlearnt(settle(comparison, contact), contact)
 
-            self.contacts.settle(keys, decide, now=self.now)
+            handovers = Handovers(decide, claims)
+            self.contacts.settle(handovers.in_order(keys), handovers.decide, now=self.now)
 
     def _decider(
         self,

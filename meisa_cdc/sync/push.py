@@ -86,7 +86,7 @@ class Push:
                 break
             pause = self._pause(usage, now)
             if pause is None:
-                break
+                return LONGEST_WAIT if self.flights else None
             if pause > 0:
                 return self._first_of(pause)
             following = self.state.next_deliveries(
