@@ -81,14 +81,3 @@ def vacated(contact: Contact) -> Contact:
         rank=None,
         inherits=frozenset(),
     )
-
-
-def bequeathing(contact: Contact) -> Contact:
-    """Return a contact that is gone with what it inherited and never emptied, as its own.
-
-    Whoever takes the address next has to empty it instead.
-    """
-    if contact.ledger or not contact.inherits:
-        return contact
-    left = {EMAIL: contact.email, **dict.fromkeys(sorted(contact.inherits))}
-    return replace(contact, ledger=left, in_doubt=contact.in_doubt | left.keys())

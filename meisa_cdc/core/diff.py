@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from meisa_cdc.core.addresses import bequeathing, email_conflict, heir
+from meisa_cdc.core.addresses import email_conflict, heir
 from meisa_cdc.core.backlog import rank_of
 from meisa_cdc.core.contact import (
     EMAIL,
@@ -123,7 +123,7 @@ def compare(
 
 
 def _removed(contact: Contact, person: Staged, identity: str) -> Comparison:
-    gone = replace(bequeathing(contact), present=False, invalid="", rank=None)
+    gone = replace(contact, present=False, invalid="", rank=None)
     return Comparison(
         external_id=contact.external_id,
         action=Action.REMOVED,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.addresses import bequeathing, email_conflict, heir, vacated
+from meisa_cdc.core.addresses import email_conflict, heir, vacated
 from meisa_cdc.core.contact import Claim, Contact, Late, Staged
 from meisa_cdc.core.diff import Action, Comparison, compare
 from meisa_cdc.core.fields import Reading
@@ -220,27 +220,20 @@ def test_f44_who_gave_the_address_up_is_new_to_meisa_when_it_returns():
     assert pending(comparison) == {"email": ADA, "first_name": "Ada", PLAN: None}
 
 
-def test_f44_an_heir_that_goes_unsent_leaves_what_it_inherited():
-    """Or the next one by that address would be taken for the first."""
+def test_f44_an_heir_has_the_address_before_it_was_sent():
+    """Should it go unsent, the next one by that address has to empty what it would have."""
     first = look(None, GONE).contact
     assert first is not None
-    known = replace(first, ref=2)
-    left = look(known, who=Staged(row=False, had_row=True)).contact
+    assert first.acknowledged_email_key == ADA
+    left = look(replace(first, ref=2), who=Staged(row=False, had_row=True)).contact
     assert left is not None
-    assert not left.present
-    assert left.ledger == {"email": ADA, "first_name": None, PLAN: None, SEATS: None}
-    assert left.in_doubt == left.ledger.keys()
-    assert left.acknowledged_email_key == ADA
-    # Should it return, it has all of it to send still.
-    back = look(left)
-    assert pending(back) == {"email": ADA, "first_name": "Ada", PLAN: None, SEATS: None}
+    assert (left.present, left.acknowledged_email_key) == (False, ADA)
+    assert left.inherits == {"first_name", PLAN, SEATS}
+    assert vacated(left).acknowledged_email_key == ""
 
 
-@pytest.mark.parametrize(
-    "contact",
-    [NEW, KNOWN, replace(KNOWN, inherits=frozenset({SEATS}))],
-    ids=["new", "known", "both"],
-)
-def test_whoever_meisa_knows_leaves_what_it_held(contact: Contact):
-    """There is nothing to assume."""
-    assert bequeathing(contact) is contact
+def test_a_known_heir_has_its_own_address_until_the_other_was_accepted():
+    """Meisa may still refuse."""
+    found = look(KNOWN, GONE).contact
+    assert found is not None
+    assert found.acknowledged_email_key == "old@x.com"
