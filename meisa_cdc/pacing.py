@@ -9,7 +9,8 @@ from meisa_cdc.core.delivery import BUSY, Kind, Outcome, clamp_pause
 from meisa_cdc.core.durations import spoken
 from meisa_cdc.core.errors import MeisaCdcError, MeisaUnavailable
 from meisa_cdc.core.traffic import after_any
-from meisa_cdc.ports import Budget, Clock, Grant
+from meisa_cdc.ports import Budget, Clock
+from meisa_cdc.records import Grant
 
 #: Seconds a request waits for its turn before it is left to the next run.
 PATIENCE = 120.0

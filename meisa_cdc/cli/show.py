@@ -11,7 +11,7 @@ from meisa_cdc.core.errors import Stop
 
 if TYPE_CHECKING:
     from meisa_cdc.core.contact import Contact
-    from meisa_cdc.ports import DeliveryRecord
+    from meisa_cdc.records import DeliveryRecord
 
 MOST_DELIVERIES = 20
 

@@ -40,8 +40,12 @@ class Breaker:
 def failed(breaker: Breaker, message: str, now: float) -> Breaker:
     """Return the breaker after a request that Meisa could not take."""
     failures = breaker.failures + 1
-    if failures < MOST_FAILURES or breaker.halted == REJECTIONS:
+    if breaker.halted == REJECTIONS:
         return replace(breaker, failures=failures)
+    if failures < MOST_FAILURES:
+        # A probe that failed otherwise than before is no leave to go on: the next one waits too.
+        probe = now + PROBE_TROUBLED if breaker.halted else None
+        return replace(breaker, failures=failures, next_probe=probe)
     return replace(
         breaker,
         failures=failures,
@@ -99,5 +103,7 @@ def wait(breaker: Breaker, now: float) -> float | None:
         return 0.0
     if breaker.next_probe is None:
         return None
-    # A clock that was set back must not make the pause longer than it was meant to be.
-    return min(max(0.0, breaker.next_probe - now), PROBE_REFUSED)
+    left = breaker.next_probe - now
+    longest = PROBE_TROUBLED if breaker.halted == UNAVAILABLE else PROBE_REFUSED
+    # A pause that is longer than it was meant to be: the clock was set back meanwhile.
+    return 0.0 if left > longest else max(0.0, left)

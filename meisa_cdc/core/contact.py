@@ -116,8 +116,11 @@ class Contact:
 
     @property
     def acknowledged_email_key(self) -> str:
-        """The case-folded address Meisa holds for it, empty where none is known."""
-        email = self.ledger.get(EMAIL)
+        """The case-folded address Meisa holds for it, empty where none is known.
+
+        An heir takes over what Meisa has under its address before it was sent itself.
+        """
+        email = self.ledger.get(EMAIL) if self.ledger or not self.inherits else self.email
         return email_key(email) if isinstance(email, str) else ""
 
 
@@ -165,6 +168,7 @@ def acknowledged(contact: Contact, values: Fields) -> Contact:
         pending=pending,
         riding=riding,
         novel=contact.novel & pending.keys(),
+        inherits=contact.inherits - values.keys(),
         due=contact.due if riding else None,
         rank=contact.rank if pending else None,
         since=contact.since if pending else None,
@@ -209,21 +213,10 @@ def confirming(contact: Contact, now: float) -> Contact:
     late = contact.late
     if late is None or late.confirm_at is None or late.confirm_at > now:
         return contact
-    held = late.fields & contact.ledger.keys()
-    return doubted(replace(contact, late=None), frozenset(held), now)
-
-
-def vacated(contact: Contact) -> Contact:
-    """Return a contact that is gone without what Meisa held of it, which is another's now."""
-    return replace(
-        contact,
-        ledger={},
-        in_doubt=contact.in_doubt | contact.ledger.keys(),
-        meisa_id="",
-        late=None,
-        ours=frozenset(),
-        tags=frozenset(),
-    )
+    # Tags are only ever added, so a late request takes none away.
+    held = frozenset(late.fields & contact.ledger.keys()) - {TAG_NAMES}
+    certain = replace(contact, late=None)
+    return doubted(certain, held, now) if held else certain
 
 
 def payload(external_id: str, email: str, fields: Fields) -> dict[str, Value]:

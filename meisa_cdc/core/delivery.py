@@ -180,8 +180,8 @@ def intend(contact: Contact, request: Request) -> Contact:
 def judge(request: Request, answer: Answer) -> Outcome:
     """Return what an answer means. Only certain answers are accepted, rejected or untouched."""
     if request.kind == REMOVE_TAG and answer.sent:
-        if answer.status == ABSENT:
-            # Where Meisa has no such contact or tag, the tag is gone as well.
+        if answer.status == ABSENT and isinstance(answer.body, dict):
+            # Meisa itself has no such contact or tag; a wrong address would not answer in JSON.
             return Outcome(kind=Kind.ACCEPTED, code="absent")
         if 200 <= answer.status < 300:  # noqa: PLR2004 - success
             return Outcome(kind=Kind.ACCEPTED, code="accepted")

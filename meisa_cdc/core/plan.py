@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meisa_cdc.core import tags
-from meisa_cdc.core.diff import Action, Comparison, FieldChange, Invalid
+from meisa_cdc.core.diff import Action, Comparison, Invalid
+from meisa_cdc.core.fields import FieldChange
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.values import Value, fingerprint, same
 

@@ -10,7 +10,7 @@ from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, Request, is_rejection
 from meisa_cdc.core.sharing import Throttle
-from meisa_cdc.ports import Grant
+from meisa_cdc.records import Grant
 from meisa_cdc.state.engine import AnyRow, Database
 from meisa_cdc.state.rows import contact_of, dumps, loads, row_of
 from meisa_cdc.state.schema import ONLY, budget, grants

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from meisa_cdc.core.contact import Claim, Contact
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.values import email_key
-from meisa_cdc.ports import Counts, Seen, Settled
+from meisa_cdc.records import Counts, Seen, Settled
 from meisa_cdc.state.bulk import among, bound
 from meisa_cdc.state.engine import Database
 from meisa_cdc.state.rows import COLUMNS, contact_of, read_row

@@ -5,7 +5,7 @@ from itertools import islice
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from meisa_cdc.ports import HoldRecord
+from meisa_cdc.records import HoldRecord
 from meisa_cdc.state.bulk import Upsert, among, bound
 from meisa_cdc.state.engine import AnyRow, Database
 from meisa_cdc.state.schema import hold_changes, holds

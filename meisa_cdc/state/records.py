@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from meisa_cdc.core.mapping import Column
-from meisa_cdc.ports import DeliveryRecord, MappingRecord, RunRecord
+from meisa_cdc.records import DeliveryRecord, MappingRecord, RunRecord
 from meisa_cdc.state.bulk import Upsert
 from meisa_cdc.state.engine import AnyRow, Database
 from meisa_cdc.state.rows import dumps, loads
@@ -116,7 +116,10 @@ class SqlRecords:
         A request or run whose process died counts as ended when it should have, or started.
         """
         # A few thousand at a time: whoever waits to send does not wait for all of them.
-        old_grants = select(grants.c.id).where(grants.c.done_at < before).limit(SWEEP)
+        # The newest request stays, or SQLite would give its number to another one.
+        newest = select(func.max(grants.alias().c.id)).scalar_subquery()
+        old = grants.c.done_at < before, grants.c.id < newest
+        old_grants = select(grants.c.id).where(*old).limit(SWEEP)
         died = runs.c.ended_at.is_(None) & (runs.c.started_at < before)
         old_runs = select(runs.c.id).where(or_(runs.c.ended_at < before, died)).limit(SWEEP)
         for statement in (

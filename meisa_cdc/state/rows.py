@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from meisa_cdc.core.contact import EMAIL, Contact, Fields, Late, Quarantined
+from meisa_cdc.core.contact import Contact, Fields, Late, Quarantined
 from meisa_cdc.core.values import Value, email_key
 from meisa_cdc.state.engine import AnyRow
 from meisa_cdc.state.schema import contacts
@@ -98,7 +98,7 @@ def row_of(contact: Contact, ref: int, before: ContactRow | None) -> ContactRow:
         rank=contact.rank,
         since=contact.since,
         not_before=0.0 if before is None or fresh else before.not_before,
-        ledger_email=_key_of(contact.ledger.get(EMAIL)),
+        ledger_email=contact.acknowledged_email_key or None,
         observed_email=_observed_email(contact),
         quarantine_code=None if held is None else held.code,
         quarantined_at=None if held is None else held.since,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.ports import Settled
+from meisa_cdc.records import Settled
 from meisa_cdc.state.bulk import Upsert, among, bound
 from meisa_cdc.state.rows import COLUMNS, ContactRow, contact_of, read_row, row_of
 from meisa_cdc.state.schema import ONLY, contacts, identity, mappings, observed

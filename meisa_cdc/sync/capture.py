@@ -18,8 +18,9 @@ from meisa_cdc.core.contact import (
     Staged,
     field_of,
 )
-from meisa_cdc.core.diff import Invalid, Reading
+from meisa_cdc.core.diff import Invalid
 from meisa_cdc.core.errors import InvalidValue, MappingError, MappingFailed
+from meisa_cdc.core.fields import Reading
 from meisa_cdc.core.mapping import Column, Mapping, check_columns, check_set
 from meisa_cdc.core.plan import MOST_LISTED
 from meisa_cdc.core.tags import is_tags
@@ -31,7 +32,8 @@ from meisa_cdc.core.values import (
     email_key,
     fingerprint,
 )
-from meisa_cdc.ports import Contacts, MappingRecord, Seen, Snapshot, Source, Spool
+from meisa_cdc.ports import Contacts, Snapshot, Source, Spool
+from meisa_cdc.records import MappingRecord, Seen
 
 #: Beyond this many new contacts, mappings that are not due are read in full for them.
 MOST_RESTRICTED = 20_000

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Collection, Iterator, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
 
-from meisa_cdc.core.contact import Claim, Contact, Staged, vacated
-from meisa_cdc.core.diff import Action, Comparison, Reading, compare
+from meisa_cdc.core.addresses import vacated
+from meisa_cdc.core.contact import Claim, Contact, Staged
+from meisa_cdc.core.diff import Action, Comparison, compare
+from meisa_cdc.core.fields import Reading
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.plan import change_print, concerned
 from meisa_cdc.core.values import email_key
-from meisa_cdc.ports import Contacts, Records, Settled, Spool
+from meisa_cdc.ports import Contacts, Records, Spool
+from meisa_cdc.records import Settled
 from meisa_cdc.sync.addresses import Addresses
 from meisa_cdc.sync.capture import Captured
 
@@ -146,7 +149,8 @@ class Judge:
                 comparison = self._compare(key, contact, staged[key], claims[key], frozenset())
                 return self._unlearnt(settle(comparison, contact), contact)
 
-            self.contacts.settle(keys, decide, now=self.now)
+            handovers = Handovers(decide, claims)
+            self.contacts.settle(handovers.in_order(keys), handovers.decide, now=self.now)
 
     def _decider(
         self,

@@ -4,8 +4,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from meisa_cdc.core.contact import SOURCE, Contact, Fields, acknowledged, doubted, field_of
-from meisa_cdc.core.diff import Action, Comparison, FieldChange
-from meisa_cdc.ports import Clock, MappingRecord, Settled, State
+from meisa_cdc.core.diff import Action, Comparison
+from meisa_cdc.core.fields import FieldChange
+from meisa_cdc.ports import Clock, State
+from meisa_cdc.records import MappingRecord, Settled
 from meisa_cdc.sync.passes import Look, Passes
 
 #: What there may be anything to take of; what rides along is in unchanged contacts too.

@@ -11,7 +11,8 @@ from meisa_cdc.core.errors import ApprovalMismatch
 from meisa_cdc.core.guard import GuardSettings, Hold
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.plan import Plan, change_print, concerned
-from meisa_cdc.ports import Clock, HoldRecord, Source, Spool, State
+from meisa_cdc.ports import Clock, Source, Spool, State
+from meisa_cdc.records import HoldRecord
 from meisa_cdc.sync.capture import Captured, capture
 from meisa_cdc.sync.judging import Held, Judge
 from meisa_cdc.sync.planning import (

@@ -22,7 +22,8 @@ from meisa_cdc.core.delivery import (
     request_for,
     settle,
 )
-from meisa_cdc.ports import Clock, Grant, Meisa, Settled, State
+from meisa_cdc.ports import Clock, Meisa, State
+from meisa_cdc.records import Grant, Settled
 
 #: Never wait longer than this in one go, so that a request to end is heard.
 LONGEST_WAIT = 0.5
@@ -86,7 +87,7 @@ class Push:
                 break
             pause = self._pause(usage, now)
             if pause is None:
-                break
+                return LONGEST_WAIT if self.flights else None
             if pause > 0:
                 return self._first_of(pause)
             following = self.state.next_deliveries(

@@ -5,7 +5,8 @@ from typing import Any
 
 from meisa_cdc.core.budget import Usage, Window, forecast, left
 from meisa_cdc.core.mapping import Priority
-from meisa_cdc.ports import HoldRecord, MappingRecord, RunRecord, State
+from meisa_cdc.ports import State
+from meisa_cdc.records import HoldRecord, MappingRecord, RunRecord
 
 
 def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from meisa_cdc.core.contact import EMAIL, Claim, Contact
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.values import email_key
-from meisa_cdc.ports import Counts, Seen, Settled
+from meisa_cdc.records import Counts, Seen, Settled
 from meisa_cdc.testing.steps import Steps
 
 PAGE = 1000

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from meisa_cdc.core.mapping import Column
-from meisa_cdc.ports import DeliveryRecord, HoldRecord, MappingRecord, RunRecord
+from meisa_cdc.records import DeliveryRecord, HoldRecord, MappingRecord, RunRecord
 from meisa_cdc.testing.contacts import MemoryContacts
 
 
@@ -121,10 +121,11 @@ class MemoryRecords(MemoryContacts):
     def prune(self, before: float) -> None:
         """Forget requests and runs that ended before this epoch second."""
         with self.transaction("prune"):
+            newest = max(self.requests, default=0)
             self.requests = {
                 number: (record, over)
                 for number, (record, over) in self.requests.items()
-                if over >= before
+                if over >= before or number == newest
             }
             self._runs = {
                 run.id: run

@@ -7,7 +7,7 @@ from meisa_cdc.core.breaker import JUDGED, forgiving
 from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, Request, is_rejection
-from meisa_cdc.ports import DeliveryRecord, Grant
+from meisa_cdc.records import DeliveryRecord, Grant
 from meisa_cdc.testing.records import MemoryRecords
 
 

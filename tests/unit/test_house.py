@@ -9,7 +9,7 @@ import meisa_cdc
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DECIDING = ("core", "ports", "suppress", "sync")
+DECIDING = ("core", "ports", "records", "suppress", "sync")
 
 
 def test_the_installed_version_is_the_packages_own():

@@ -8,7 +8,8 @@ import pytest
 from meisa_cdc.core.budget import Usage, paused
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, Request, intend, request_for, settle
-from meisa_cdc.ports import Grant, Settled, State
+from meisa_cdc.ports import State
+from meisa_cdc.records import Grant, Settled
 
 ACCEPTED = Outcome(kind=Kind.ACCEPTED, code="accepted", meisa_id="m-1")
 TIMED_OUT = Outcome(kind=Kind.UNKNOWN, code="no_answer", message="timed out", attempt=True)

@@ -9,7 +9,8 @@ import pytest
 from meisa_cdc.core.contact import Claim, Contact, Quarantined
 from meisa_cdc.core.delivery import Kind, Outcome, intend, request_for
 from meisa_cdc.core.values import Value
-from meisa_cdc.ports import Seen, Settled, State
+from meisa_cdc.ports import State
+from meisa_cdc.records import Seen, Settled
 
 IDENTITY, PLAN = "contacts/identity", "contacts/plan"
 HELD = Quarantined(code="rejected_400", message="no", payload=b"\x00\xff", since=7.5)

@@ -9,7 +9,8 @@ from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.core.values import Value
-from meisa_cdc.ports import HoldRecord, MappingRecord, Settled, State
+from meisa_cdc.ports import State
+from meisa_cdc.records import HoldRecord, MappingRecord, Settled
 
 PLAN = "contacts/plan"
 COLUMNS = (Column(name="external_id", type="integer"), Column(name="plan"))
@@ -212,11 +213,19 @@ def test_what_was_forgotten_may_still_end(state: State):
     run = state.start_run("run", 1.0)
     grant = state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
     assert grant is not None
+    newest = request(state, started=1.0, done=2.0)
     state.prune(100.0)
     state.end_run(run, 200.0, 0, {})
     state.complete(grant, now=200.0, outcome=ACCEPTED)
     assert list(state.runs(9)) == []
-    assert list(state.deliveries()) == []
+    assert [each.id for each in state.deliveries()] == [newest]
+
+
+def test_the_number_of_a_request_is_never_given_again(state: State):
+    """Rejections are forgiven up to a number, so that a new request must not fall below it."""
+    last = request(state, started=1.0, done=2.0)
+    state.prune(1e9)
+    assert request(state, started=3.0, done=4.0) > last
 
 
 def test_notes_are_any_json(state: State):

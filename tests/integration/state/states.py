@@ -9,7 +9,8 @@ from sqlalchemy import Connection, create_engine
 
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Request, intend, request_for
-from meisa_cdc.ports import Grant, Settled, State
+from meisa_cdc.ports import State
+from meisa_cdc.records import Grant, Settled
 
 ROOT = Path(__file__).parents[3]
 CONTACTS = 300

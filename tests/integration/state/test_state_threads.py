@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from meisa_cdc.core.budget import Usage, paused
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, settle
-from meisa_cdc.ports import Settled, State
+from meisa_cdc.ports import State
+from meisa_cdc.records import Settled
 from meisa_cdc.state import SqlState, open_state
 from meisa_cdc.testing import HandClock
 from tests.integration.state.states import CONTACTS, fill, intent, waiting

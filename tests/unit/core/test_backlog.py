@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.backlog import rank_of
+from meisa_cdc.core.backlog import favoured, rank_of
 from meisa_cdc.core.contact import Contact, Quarantined
 from meisa_cdc.core.mapping import Priority
 
@@ -57,3 +57,9 @@ def test_a_contact_of_the_first_load_is_like_others_once_it_was_sent():
 def test_what_cannot_be_sent_has_no_rank(contact: Contact):
     """It is not in the backlog."""
     assert rank_of(contact, [Priority.URGENT]) is None
+
+
+def test_every_tenth_delivery_is_for_each_lower_class():
+    """The most urgent goes first in all others."""
+    turns = [favoured(turn) for turn in range(20)]
+    assert turns == [*[None] * 4, 1, *[None] * 4, 2] * 2

@@ -1,12 +1,16 @@
 """A contact's fields, and the body of its upsert."""
 
+from dataclasses import replace
+
 import pytest
 
 from meisa_cdc.core.contact import (
     UNSET,
     Contact,
+    Late,
     Quarantined,
     acknowledged,
+    confirming,
     doubted,
     field_of,
     payload,
@@ -145,3 +149,43 @@ def test_doubt_makes_no_contact_sendable_that_is_not(contact: Contact):
     again = doubted(contact, frozenset({PLAN}), 9.0)
     assert again.in_doubt == {PLAN}
     assert again.rank is None
+
+
+LATE = Late(fields=frozenset({PLAN, "first_name", "tag_names"}), at=1.0, confirm_at=100.0)
+
+
+def test_f60_what_may_have_been_overwritten_is_sent_once_more():
+    """With its present value, in the background, just once."""
+    contact = Contact(
+        external_id="1",
+        ledger={"email": "a@x.com", PLAN: "free", "tag_names": ["a"], "first_name": "Ada"},
+        riding={"first_name": "Eva"},
+        due=500.0,
+        late=LATE,
+    )
+    assert confirming(contact, 99.9) is contact
+    after = confirming(contact, 100.0)
+    # Tags are added and never taken away, so a late request does no harm there.
+    assert after.pending == {PLAN: "free", "first_name": "Eva"}
+    assert after.in_doubt == {PLAN, "first_name"}
+    assert (after.rank, after.since, after.late) == (2, 100.0, None)
+    assert (after.riding, after.due) == ({}, None)
+
+
+@pytest.mark.parametrize("late", [None, replace(LATE, confirm_at=None)])
+def test_without_a_date_nothing_is_confirmed(late: Late | None):
+    """Nothing was overwritten, or the resend was not accepted yet."""
+    contact = Contact(external_id="1", ledger={PLAN: "free"}, late=late)
+    assert confirming(contact, 1e9) is contact
+
+
+def test_f60_what_is_not_on_the_ledger_needs_no_confirmation():
+    """There would be nothing to send, and the contact would wait in vain."""
+    contact = Contact(external_id="1", ledger={"email": "a@x.com"}, late=LATE)
+    assert confirming(contact, 100.0) == replace(contact, late=None)
+
+
+def test_values_taken_as_acknowledged_are_inherited_no_more():
+    """Whoever says so answers for what Meisa holds."""
+    contact = Contact(external_id="1", inherits=frozenset({PLAN, "first_name"}))
+    assert acknowledged(contact, {PLAN: None}).inherits == {"first_name"}

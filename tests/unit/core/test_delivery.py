@@ -1,14 +1,16 @@
 """From an answer to an outcome, and from an outcome to the contact."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from meisa_cdc.core.contact import Contact, Quarantined
+from meisa_cdc.core.contact import Contact, Late, Quarantined
 from meisa_cdc.core.delivery import (
     FIRST_DELAY,
     LONGEST_DELAY,
     LONGEST_PAUSE,
+    SETTLES,
     SHORTEST_PAUSE,
     Answer,
     Kind,
@@ -16,6 +18,7 @@ from meisa_cdc.core.delivery import (
     clamp_pause,
     delay,
     intend,
+    is_rejection,
     judge,
     request_for,
     settle,
@@ -411,3 +414,123 @@ def test_delays_grow_and_end():
     assert delay(3, 0.5) == 4 * FIRST_DELAY
     assert delay(1_000_000, 1.0) == LONGEST_DELAY
     assert delay(5, 0.0) == 0.0
+
+
+# ---------------------------------------------------------------- late answers
+
+UNANSWERED = Answer(error="timed out")
+
+
+def late_contact(answer: Answer = UNANSWERED, *, started: float = NOW) -> Contact:
+    """Return a contact whose request came to this end at NOW."""
+    contact = known_contact()
+    request = request_for(contact)
+    outcome = judge(request, answer)
+    return settle(intend(contact, request), request, outcome, started=started, now=NOW)
+
+
+def resent(contact: Contact, started: float, **changes: Any) -> Contact:
+    """Return the contact after a request that started then was accepted two seconds later."""
+    contact = replace(contact, **changes)
+    request = request_for(contact)
+    outcome = judge(request, Answer(status=200, body=echo_plan("pro")))
+    return settle(intend(contact, request), request, outcome, started=started, now=started + 2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        UNANSWERED,
+        Answer(error="connection reset"),
+        Answer(status=408),
+        Answer(status=502),
+        Answer(status=504),
+        Answer(status=200, body="<html>"),
+    ],
+    ids=["timeout", "reset", "408", "502", "504", "html"],
+)
+def test_f60_a_request_that_was_given_up_may_be_carried_out_late(answer: Answer):
+    """It is remembered with what it carried; nothing is confirmed yet."""
+    assert late_contact(answer).late == Late(fields=frozenset({PLAN}), at=NOW)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=200, body=echo_plan("pro")),
+        Answer(status=500),
+        Answer(status=503),
+        Answer(status=429),
+        Answer(status=422),
+        Answer(status=401),
+        Answer(sent=False, error="refused"),
+    ],
+    ids=lambda each: str(each.status),
+)
+def test_f60_an_answer_leaves_nothing_late(answer: Answer):
+    """Meisa told what became of it."""
+    assert late_contact(answer).late is None
+
+
+@pytest.mark.parametrize(
+    ("began", "confirm_at"),
+    [(0.0, NOW + 2 + SETTLES), (SETTLES - 1, NOW + SETTLES + 1 + SETTLES), (SETTLES, None)],
+)
+def test_f60_a_resend_within_ten_minutes_is_confirmed_ten_minutes_later(
+    began: float, confirm_at: float | None
+):
+    """A later one cannot be overtaken any more."""
+    late = resent(late_contact(), NOW + began).late
+    assert (late.confirm_at if late else None) == confirm_at
+
+
+def test_f60_the_date_of_the_confirmation_stands():
+    """Another delivery meanwhile does not put it off."""
+    once = resent(late_contact(), NOW)
+    again = resent(once, NOW + 300, pending={POSTS: 4})
+    assert again.late == once.late
+    assert again.late is not None
+
+
+def test_f60_further_requests_without_an_answer_add_up():
+    """All they carried is confirmed, ten minutes after the last resend."""
+    first = replace(late_contact(), pending={POSTS: 4})
+    request = request_for(first)
+    second = settle(
+        intend(first, request), request, judge(request, UNANSWERED), started=NOW + 5, now=NOW + 35
+    )
+    assert second.late == Late(fields=frozenset({PLAN, POSTS}), at=NOW + 35)
+
+
+def test_f60_a_rejected_resend_changes_nothing_of_it():
+    """What came before it may still be carried out."""
+    contact = late_contact()
+    request = request_for(contact)
+    after = settle(
+        intend(contact, request),
+        request,
+        judge(request, Answer(status=422)),
+        started=NOW,
+        now=NOW,
+    )
+    assert after.late == contact.late
+
+
+def test_an_accepted_contact_inherits_nothing_more():
+    """What was left under its address is overwritten; another new field still waits."""
+    contact = known_contact(
+        pending={PLAN: "pro", POSTS: 4}, novel=frozenset({POSTS}), inherits=frozenset({PLAN})
+    )
+    request = request_for(replace(contact, pending={PLAN: "pro"}))
+    outcome = judge(request, Answer(status=200, body=echo_plan("pro")))
+    after = settle(intend(contact, request), request, outcome, started=NOW, now=NOW)
+    assert (after.inherits, after.novel) == (frozenset(), {POSTS})
+
+
+@pytest.mark.parametrize(
+    ("code", "rejection"),
+    [("rejected_400", True), ("identity_mismatch", True), ("accepted", False), ("http_503", False)],
+)
+def test_rejections_are_told_by_their_codes(code: str, rejection: bool):
+    """An answer about somebody else is one too."""
+    assert is_rejection(code) is rejection

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from meisa_cdc.core.addresses import email_conflict
 from meisa_cdc.core.contact import Claim, Contact, Quarantined, Staged
 from meisa_cdc.core.delivery import request_for
-from meisa_cdc.core.diff import Action, Comparison, Reading, compare, email_conflict
+from meisa_cdc.core.diff import Action, Comparison, compare
+from meisa_cdc.core.fields import Reading
 from meisa_cdc.core.mapping import FieldSettings, Mapping, Priority
 from meisa_cdc.core.values import Value
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.diff import Action, Comparison, FieldChange, Invalid
+from meisa_cdc.core.diff import Action, Comparison, Invalid
+from meisa_cdc.core.fields import FieldChange
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.plan import (

@@ -6,7 +6,7 @@ import pytest
 
 from meisa_cdc.core import tags
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Answer, judge, request_for, settle
+from meisa_cdc.core.delivery import Answer, Kind, judge, request_for, settle
 
 NOW = 1_767_225_600.0
 MADE = "2026-01-01T00:00:00Z"
@@ -23,7 +23,7 @@ def answered(contact: Contact, **body: Any) -> Contact:
 
 def newcomer(**settings: Any) -> Contact:
     """Return a contact that Meisa was never sent."""
-    pending = {"email": "a@x.io", TIER: ["pro"]}
+    pending: dict[str, Any] = {"email": "a@x.io", TIER: ["pro"]}
     return Contact(external_id="1", pending=pending, rank=0, **settings)
 
 
@@ -50,7 +50,7 @@ def test_a_contact_that_is_known_tells_by_its_last_answer():
     after = answered(known, created_at=MADE, updated_at=MADE, tags=["pro"])
     assert after.ours == frozenset()
     again = answered(newcomer(ledger={"email": "a@x.io"}, meisa_id="m-1"), tags=["pro", 7])
-    assert (again.ours, again.tags) == ({"pro"}, {"pro"})
+    assert again.ours == again.tags == {"pro"}
 
 
 def test_what_counts_as_requests():
@@ -91,3 +91,18 @@ def test_a_tag_that_another_mapping_wants_stays():
     after = answered(contact, tags=["pro"])
     assert after.pending == {}
     assert after.ledger[ROLE] == ["pro"]
+
+
+def test_only_meisa_can_say_that_there_is_no_such_tag():
+    """A page that a wrong address answers with does not."""
+    contact = Contact(
+        external_id="1",
+        ledger={"email": "a@x.io", TIER: ["pro"]},
+        meisa_id="m",
+        ours=frozenset({"pro"}),
+        pending={TIER: []},
+        rank=1,
+    )
+    request = request_for(contact)
+    assert judge(request, Answer(status=404, body={"detail": "Not found."})).kind is Kind.ACCEPTED
+    assert judge(request, Answer(status=404, error="no JSON")).kind is Kind.STOPPED

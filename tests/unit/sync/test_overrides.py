@@ -4,7 +4,7 @@ import pytest
 
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.mapping import Column
-from meisa_cdc.ports import MappingRecord
+from meisa_cdc.records import MappingRecord
 from meisa_cdc.sync.overrides import Baselined, baseline, fields_of, resync
 from meisa_cdc.testing import MemoryState
 from tests.unit.sync.worlds import IDENTITY, PLAN, World

@@ -1,0 +1,116 @@
+"""What the state holds and remembers: observations, mappings, holds, requests, runs."""
+
+from collections.abc import Mapping as Dict, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from meisa_cdc.core.contact import Contact
+from meisa_cdc.core.delivery import Request
+from meisa_cdc.core.mapping import Column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the state knows of one contact in one mapping."""
+
+    #: The contact's row in our state.
+    ref: int
+    #: Whether identity had a row for it when it was last read.
+    present: bool
+    #: Fingerprint of the observation that was settled last; None where there is none.
+    fingerprint: bytes | None
+    #: Whether that observation was a row, not the lack of one.
+    row: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A contact as it is to be stored, with the observations that led to it."""
+
+    #: None: leave the contact as it is (and do not create it).
+    contact: Contact | None
+    #: Mapping name -> (fingerprint, was it a row); None as value: forget the observation.
+    observed: Dict[str, tuple[bytes, bool] | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingRecord:
+    """What the state remembers of one mapping."""
+
+    name: str
+    #: Digest of the file when it was last read without being held.
+    digest: str
+    columns: tuple[Column, ...]
+    #: Epoch seconds of the last complete read that was not held; None: never.
+    read_at: float | None
+    #: Present contacts for which it had a row.
+    covered: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many contacts are in which condition."""
+
+    #: Every contact on record.
+    contacts: int = 0
+    #: Those that identity had a row for when it was last read.
+    present: int = 0
+    removed: int = 0
+    invalid: int = 0
+    quarantined: int = 0
+    #: Deliverable contacts by rank.
+    backlog: Dict[int, int] = field(default_factory=dict)
+    #: Contacts with fields in doubt.
+    in_doubt: int = 0
+    #: Epoch seconds of the oldest deliverable difference.
+    oldest: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRecord:
+    """A hold that waits for a person."""
+
+    digest: str
+    mapping: str
+    reason: str
+    message: str
+    contacts: int
+    #: Digest of the mapping's file; an edit voids the hold.
+    file: str
+    recorded_at: float
+    approved_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One request on record: the permission to send it, and the intent that was stored."""
+
+    id: int
+    request: Request | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRecord:
+    """One finished or open request, for history."""
+
+    id: int
+    kind: str
+    external_id: str
+    started_at: float
+    done_at: float | None
+    code: str
+    message: str
+    fields: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One execution on record."""
+
+    id: int
+    command: str
+    started_at: float
+    ended_at: float | None
+    exit_code: int | None
+    #: The command's JSON result.
+    result: Dict[str, Any]
