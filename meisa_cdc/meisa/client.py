@@ -66,11 +66,12 @@ class MeisaClient(Calls):
             custom_fields=bodies.record("custom_fields", custom_fields),
             tag_names=bodies.words("tag_names", tag_names),
         )
-        answer = self._send(endpoints.UPSERT, sent)
-        contact = read(Contact, endpoints.UPSERT, answer, repeatable=True)
+        endpoint = endpoints.UPSERT
+        answer = self._send(endpoint, sent)
+        contact = read(Contact, endpoint, answer, repeatable=endpoint.repeatable)
         if not _is_about(contact, sent):
             what = "it is about another contact"
-            raise unreadable(endpoints.UPSERT, answer, what, repeatable=False)
+            raise unreadable(endpoint, answer, what, repeatable=False)
         return contact
 
     def track_event(
@@ -112,12 +113,12 @@ class MeisaClient(Calls):
         endpoint = endpoints.UNSUBSCRIBED_EMAILS
         answer = self._send(endpoint)
         if not succeeded(endpoint, answer):
-            raise failure(endpoint, answer, repeatable=True)
+            raise failure(endpoint, answer, repeatable=endpoint.repeatable)
         try:
             return UnsubscribedEmails.of(answer.body)
         except PullFailed as error:
             what = answer.error or error.message.rstrip(".")
-            raise unreadable(endpoint, answer, what, repeatable=True) from None
+            raise unreadable(endpoint, answer, what, repeatable=endpoint.repeatable) from None
 
     def trigger_email(
         self,

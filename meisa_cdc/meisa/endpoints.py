@@ -23,7 +23,8 @@ class Endpoint:
     path: str
     #: The permission a key needs; empty where any valid key will do.
     scope: str = ""
-    #: Whether a second, equal request changes nothing that the first did not.
+    #: Whether a second, equal request changes nothing that the first did not. Where that depends
+    #: on what it carries, and for reads, it is False.
     repeatable: bool = False
     #: Whether a 404 can mean that what the request names does not exist.
     may_miss: bool = False

@@ -9,7 +9,7 @@ import pydantic
 
 from meisa_cdc import __version__
 from meisa_cdc.core.delivery import BUSY, TIMED_OUT, Answer
-from meisa_cdc.core.errors import MeisaUnavailable
+from meisa_cdc.core.errors import InvalidValue, MeisaUnavailable
 from meisa_cdc.core.suppression import PullFailed, addresses, whole
 from meisa_cdc.meisa import endpoints
 from meisa_cdc.meisa.answers import told
@@ -143,12 +143,12 @@ class HttpMeisa:
         return self.send(endpoints.TRACK_EVENT, body)
 
     def add_tag(self, contact_id: str, body: Mapping[str, Any]) -> Answer:
-        """Add a tag to the contact with this id at Meisa; raises as `send`."""
-        return self.send(endpoints.ADD_TAG, body, contact_id=contact_id)
+        """Add a tag to the contact with this id at Meisa."""
+        return self._about(contact_id, endpoints.ADD_TAG, body)
 
     def remove_tag(self, contact_id: str, body: Mapping[str, Any]) -> Answer:
-        """Remove a tag from the contact with this id at Meisa; raises as `send`."""
-        return self.send(endpoints.REMOVE_TAG, body, contact_id=contact_id)
+        """Remove a tag from the contact with this id at Meisa."""
+        return self._about(contact_id, endpoints.REMOVE_TAG, body)
 
     def trigger_email(self, body: Mapping[str, Any]) -> Answer:
         """Send one triggered e-mail."""
@@ -169,3 +169,10 @@ class HttpMeisa:
     def contact_enrollments(self, email: str) -> Answer:
         """List the enrollments of one contact."""
         return self.send(endpoints.CONTACT_ENROLLMENTS, query={"email": email})
+
+    def _about(self, contact_id: str, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+        try:
+            return self.send(endpoint, body, contact_id=contact_id)
+        except InvalidValue as error:
+            # The id once came from Meisa: strange as it is, it must not end a whole push.
+            return Answer(sent=False, error=error.message)

@@ -62,6 +62,8 @@ def failure(endpoint: Endpoint, answer: Answer, *, repeatable: bool) -> MeisaErr
         )
     if 300 <= status < 500 and status != TIMED_OUT:  # noqa: PLR2004 - certain refusals
         return _refusal(endpoint, answer)
+    if 200 <= status < 300:  # noqa: PLR2004 - success, but not the one that was asked for
+        return unreadable(endpoint, answer, "the thing itself did not come", repeatable=repeatable)
     what = f"Meisa failed: {said}." if status else f"Meisa did not answer: {said}."
     return _open(endpoint, answer, what, repeatable=repeatable)
 

@@ -132,6 +132,13 @@ def test_f62_a_read_without_a_useful_answer_is_tried_later(name, answer):
     assert lost.value.nothing_done
 
 
+@pytest.mark.parametrize("name", READS)
+def test_a_read_is_answered_by_a_200_alone(name):
+    """What is accepted for later, or partial, is not what was asked for."""
+    with pytest.raises(TryLater, match="HTTP 202"):
+        CALLS[name][0](answering(ok(CALLS[name][1], 202)))
+
+
 @pytest.mark.parametrize("body", [[], {"status": 1.5, "id": ""}, {"id": None}, {"detail": "?"}])
 @pytest.mark.parametrize("name", ["upsert", "track_event", "trigger_email", "enroll"])
 def test_f65_success_without_its_object_is_in_doubt(name, body):
