@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -116,7 +117,8 @@ class Disk:
         self._database.close()
 
     def _give_up(self) -> None:
-        if self._database.in_transaction:
+        # Where even that fails no transaction is left; the first error is the one that is told.
+        with suppress(sqlite3.Error):
             self._database.execute("rollback")
 
 

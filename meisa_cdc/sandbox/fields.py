@@ -22,7 +22,7 @@ _NOT_BLANK = rf"[^\s{_CONTROL}]"
 Schema = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rule:
     """What a value must be."""
 

@@ -1,5 +1,7 @@
 """Automations at work: shows them each trigger, and carries out what they decide."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -26,23 +28,34 @@ MOST_RUNS = 1000
 def react(records: Records, now: float) -> None:
     """Show the automations every fresh trigger, also those they fire themselves, until none is.
 
-    It ends: an automation does not react to what it caused, and a contact's triggers set off at
-    most MOST_RUNS runs.
+    It ends: an automation does not react to what it caused, and once a contact's triggers set
+    off MOST_RUNS runs, its further ones are only recorded.
     """
-    runs: dict[str, int] = {}
+    runs: Counter[str] = Counter()
     while records.fresh:
         trigger, contact = records.fresh.popleft()
-        for automation in records.options.automations:
-            if reacts(automation, trigger, records.facts(contact)):
-                runs[contact.id] = runs.get(contact.id, 0) + 1
-                outcome = _outcome(automation, trigger, runs[contact.id])
-                _run(records, automation, trigger, contact, outcome, now)
+        for automation in _reacting(records, trigger, contact):
+            if runs[contact.id] > MOST_RUNS:
+                break
+            runs[contact.id] += 1
+            outcome = _outcome(automation, trigger, runs[contact.id])
+            _run(records, automation, trigger, contact, outcome, now)
+
+
+def _reacting(records: Records, trigger: Trigger, contact: Contact) -> Iterator[Automation]:
+    """One by one, since what one does can be what the next one's conditions look at."""
+    for automation in records.options.automations:
+        # The facts are worth gathering only for the right kind.
+        if automation.when.kind == trigger.kind and reacts(
+            automation, trigger, records.facts(contact)
+        ):
+            yield automation
 
 
 def _outcome(automation: Automation, trigger: Trigger, runs: int) -> RunOutcome:
-    if is_looping(automation, trigger):
-        return "loop"
-    return "ran" if runs <= MOST_RUNS else "limit"
+    if runs > MOST_RUNS:
+        return "limit"
+    return "loop" if is_looping(automation, trigger) else "ran"
 
 
 def _run(

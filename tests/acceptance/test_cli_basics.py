@@ -389,6 +389,64 @@ def test_the_sandbox_runs_until_it_is_told_to_end(tmp_path: Path) -> None:
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
+def test_the_sandbox_goes_on_where_it_left_off(tmp_path: Path) -> None:
+    """With a state file and automations, started twice: contact, tag and enrolment are there."""
+    (tmp_path / "rules.toml").write_text(
+        """
+        [[automations]]
+        name = "welcome"
+        trigger = "contact_created"
+        actions = [{ add_tag = "new" }]
+        """
+    )
+    seen = []
+    for path, body in (("contacts/upsert/", {"email": "a@example.com"}), (None, None)):
+        process = subprocess.Popen(
+            [
+                *(*PROGRAM, "sandbox", "--port", "0", "--format", "json"),
+                *("--automations", "rules.toml", "--state", "sandbox.db"),
+            ],
+            cwd=tmp_path,
+            env=clean({}),
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        place = urlsplit(told["base_url"])
+        with closing(HTTPConnection(place.netloc)) as connection:
+            if path is not None:
+                headers = {"X-API-Key": told["api_key"], "Content-Type": "application/json"}
+                connection.request("POST", f"{place.path}/{path}", json.dumps(body), headers)
+                assert connection.getresponse().read()
+            connection.request("GET", "/_sandbox/contacts")
+            seen.append(json.load(connection.getresponse())["contacts"])
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        assert process.returncode == 0
+    assert seen[0] == seen[1]
+    assert [tag["name"] for tag in seen[0][0]["tags"]] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "code", "told"),
+    [
+        ("--automations", None, 64, "automations: it.toml cannot be read"),
+        ("--automations", "[[automations]]", 64, "it.toml: automations[1]: name is missing"),
+        ("--state", "My diary. " * 100, 1, "state: it.toml: this file cannot be used"),
+    ],
+)
+def test_the_sandbox_says_which_file_is_wrong(
+    run: Run, tmp_path: Path, option: str, content: str | None, code: int, told: str
+) -> None:
+    """Before it listens, and without a traceback."""
+    if content is not None:
+        (tmp_path / "it.toml").write_text(content)
+    done = run("sandbox", "--port", "0", option, "it.toml")
+    assert done.returncode == code
+    assert told in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
 def test_the_sandbox_says_what_to_export(tmp_path: Path) -> None:
     """In text it prints the two variables that point us at it."""
     process = subprocess.Popen(

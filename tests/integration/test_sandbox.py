@@ -23,6 +23,7 @@ from meisa_cdc.sandbox import (
     SandboxServer,
     parse_limits,
 )
+from meisa_cdc.sandbox.automations.rules import AddTag, Automation, When
 
 ANNA = {"email": "anna@example.com", "external_id": "7", "custom_fields": {"plan": "pro"}}
 UPSERT = "/contacts/upsert/"
@@ -250,6 +251,44 @@ def test_the_admin_paths_show_the_account(server, client):
     assert nonsense.status_code == 400
     assert "'noon'" in nonsense.json()["message"]
     assert len(server.account.requests()) == 2
+
+
+def test_the_admin_paths_show_emails_and_automations():
+    """What was mailed, and what automations did."""
+    automation = Automation(
+        name="greet", when=When(kind="contact_created"), actions=(AddTag(tag="new"),)
+    )
+    options = SandboxOptions(limits=(), automations=(automation,))
+    with SandboxServer(Account(options)) as server, _client(server) as client:
+        asked = {"trigger_key": "verification_code", "to_email": "anna@example.com"}
+        client.post("/emails/trigger/", json=asked)
+        (mail,) = client.get(f"{server.url}/_sandbox/emails").json()["emails"]
+        (run,) = client.get(f"{server.url}/_sandbox/automations").json()["runs"]
+        later = client.get(f"{server.url}/_sandbox/automations?since=1").json()["runs"]
+    assert (mail["to_email"], mail["request"]) == ("anna@example.com", asked)
+    assert (run["automation"], run["outcome"], later) == ("greet", "ran", [])
+    assert run["actions"] == [{"action": "add_tag", "subject": "new", "result": "added"}]
+
+
+def test_a_path_with_a_line_break_is_an_api_request_like_any(client, server):
+    """Every path that is not the sandbox's own is answered in JSON."""
+    answer = client.get("/contacts/a%0Ab/add_tag/")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+    assert len(server.account.requests()) == 1
+
+
+def test_a_state_file_that_cannot_be_written_is_told_over_http(tmp_path):
+    """Steering is answered 500 with the reason, as API requests are."""
+    account = Account(SandboxOptions(limits=(), state=tmp_path / "sandbox.db"))
+    with SandboxServer(account) as server, _client(server) as client:
+        account.close()
+        answers = [
+            client.post(f"{server.url}/_sandbox/suppress", json={"add": ["a@example.com"]}),
+            client.post(f"{server.url}/_sandbox/reset"),
+            client.get("/ping/"),
+        ]
+    assert [answer.status_code for answer in answers] == [500, 500, 500]
+    assert all("cannot be written" in answer.json()["message"] for answer in answers)
 
 
 def test_the_admin_paths_steer_the_account(server, client):

@@ -19,13 +19,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 
 
+_FIXED = {(each.method, each.path): each for each in ENDPOINTS if not each.places}
+_OPEN = tuple(each for each in ENDPOINTS if each.places)
+
+
 def find_endpoint(method: str, path: str) -> tuple[Endpoint, Mapping[str, str]]:
     """The endpoint at exactly that place, and what stands in the path's open segments.
 
     Raises Refusal (404) saying what is near, if anything.
     """
     below = path.removeprefix(BASE_PATH) if path.startswith(BASE_PATH + "/") else ""
-    for endpoint in ENDPOINTS:
+    fixed = _FIXED.get((method, below))
+    if fixed is not None:
+        return fixed, {}
+    for endpoint in _OPEN:
         places = endpoint.match(below)
         if places is not None and endpoint.method == method:
             return endpoint, places

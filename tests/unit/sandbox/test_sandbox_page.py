@@ -2,7 +2,10 @@
 
 import re
 
-from meisa_cdc.sandbox import parse_limits
+from orjson import dumps
+
+from meisa_cdc.sandbox import EmailTrigger, parse_limits, read_configured
+from meisa_cdc.sandbox.automations.rules import AddTag, Automation, When
 from meisa_cdc.sandbox.page import render
 
 EVIL = "<script>alert('x')</script>"
@@ -35,6 +38,83 @@ def test_everything_is_escaped(desk):
     assert "<script" not in page
     assert "<b>@" not in page
     assert page.count("&lt;script&gt;") >= 8
+
+
+def test_what_automations_did_is_shown(desk_with):
+    """Runs with each action and its result, who fired a trigger, enrolments, e-mails."""
+    text = """
+    [[automations]]
+    name = "welcome them"
+    trigger = "contact_created"
+    actions = [{ add_tag = "new here" }, { enroll = "win-back" }, { notify = "Somebody" }]
+
+    [[automations]]
+    name = "turn"
+    trigger = "tag_added"
+    actions = [{ remove_tag = "new here" }, { add_tag = "new here" }]
+    """
+    desk = desk_with(automations=read_configured(text).automations)
+    assert "None of the 2 so far." in render(desk.account.overview())
+    desk.upsert(email="a@example.com")
+    desk.answer("POST", "/events/track/", dumps({"email": "a@example.com", "event_name": "e v"}))
+    asked = {"trigger_key": "verification_code", "to_email": "b@example.com"}
+    body = dumps({**asked, "variables": {"code": "777"}})
+    desk.answer("POST", "/emails/trigger/", body)
+    page = render(desk.account.overview())
+    for text in (
+        "<code>add_tag</code> new here: added",
+        "<code>enroll</code> win-back: enrolled",
+        "<code>notify</code> Somebody: recorded",
+        "by welcome them → turn",
+        "stopped: it led to this itself",
+        '<span class="tag">e v</span>',
+        '<span class="tag">win-back</span> active, 1 sent',
+        "Your code is 777",
+        "<td>sent</td>",
+    ):
+        assert text in page
+
+
+def test_too_many_runs_are_told(desk_with):
+    """Where the limit was met the row says so."""
+    automations = tuple(
+        Automation(
+            name=f"n{number}",
+            when=When(kind="tag_added"),
+            actions=tuple(AddTag(tag=f"{number}-{each}") for each in range(15)),
+        )
+        for number in range(9)
+    )
+    desk = desk_with(automations=automations)
+    desk.upsert(email="a@example.com", tag_names=["x"])
+    page = render(desk.account.overview(triggers=100_000))
+    assert "stopped: too many runs in one request" in page
+
+
+def test_the_state_file_is_named(desk_with, tmp_path):
+    """Without one the page says that nothing is kept."""
+    path = tmp_path / "s & t.db"
+    kept = desk_with(state=path).account
+    assert f"kept in <code>{tmp_path}/s &amp; t.db</code>" in render(kept.overview())
+    kept.close()
+    assert "nothing is kept when it stops" in render(desk_with().account.overview())
+
+
+def test_markup_in_names_people_chose_is_escaped(desk_with):
+    """Automations, tags, events, e-mails: shown, not run."""
+    automation = Automation(
+        name=EVIL, when=When(kind="contact_created"), actions=(AddTag(tag=EVIL),)
+    )
+    mail = EmailTrigger(key=EVIL, subject="{{a}}", text=EVIL)
+    desk = desk_with(automations=(automation,), email_triggers=(mail,))
+    desk.upsert(email="a@example.com")
+    event = {"email": "a@example.com", "event_name": EVIL, "properties": {EVIL: EVIL}}
+    desk.answer("POST", "/events/track/", dumps(event))
+    asked = {"trigger_key": EVIL, "to_email": "a@example.com", "variables": {"a": EVIL}}
+    desk.answer("POST", "/emails/trigger/", dumps(asked))
+    page = render(desk.account.overview())
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 10
 
 
 def test_only_the_latest_are_shown(desk):
