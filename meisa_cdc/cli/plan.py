@@ -108,8 +108,8 @@ def _show_rows(session: Session, look: "Look", limit: int) -> None:
         shown += 1
         for line in showing.change_lines(comparison):
             output.text(line)
-    if look.plan.summary.requests > shown:
-        output.text(f"  … and {look.plan.summary.requests - shown} more (--limit N shows more)")
+    if look.plan.summary.changes > shown:
+        output.text(f"  … and {look.plan.summary.changes - shown} more (--limit N shows more)")
     # Looking for them means going through all contacts once more.
     invalid_rows = look.invalid() if look.plan.invalid_rows else ()
     for invalid in islice(invalid_rows, max(limit, 1)):
@@ -127,7 +127,7 @@ def write_document(look: "Look", write: Callable[[str], object], limit: int | No
     from meisa_cdc.core.plan import change_document, invalid_document
 
     head = plan_document(look.plan)
-    if limit is not None and max(look.plan.summary.requests, look.plan.invalid_rows) > limit:
+    if limit is not None and max(look.plan.summary.changes, look.plan.invalid_rows) > limit:
         head["truncated"] = True
     write(json.dumps(head, ensure_ascii=False)[:-1])
     write(', "changes": [')

@@ -167,8 +167,8 @@ def _show(session: Session, ran: "Ran", document: dict[str, Any]) -> None:
 
     output = session.output
     output.text(
-        f"Delivered {ran.accepted} of {ran.plan.summary.requests} contacts "
-        f"with {ran.requests} requests; {document['backlog']} still waiting."
+        f"Delivered {ran.accepted} of {ran.plan.summary.requests} with {ran.requests} requests; "
+        f"{document['backlog']} contacts still waiting."
     )
     for count, what in (
         (ran.rejected, "rejected by Meisa, see: meisa-cdc quarantine"),

@@ -30,7 +30,13 @@ class Summary:
     quarantined: int = 0
     removed: int = 0
     orphan: int = 0
+    #: One a contact that is created or updated, and one for each tag that is removed.
     requests: int = 0
+
+    @property
+    def changes(self) -> int:
+        """How many contacts a request is needed for."""
+        return self.create + self.update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
