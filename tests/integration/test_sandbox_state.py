@@ -21,6 +21,7 @@ from meisa_cdc.sandbox import (
     parse_limits,
     read_configured,
 )
+from meisa_cdc.sandbox.automations.rules import Automation, Unenroll, When
 from meisa_cdc.sandbox.exchange import Arrival
 
 NOON = 1_768_219_200.0
@@ -140,6 +141,22 @@ def test_what_was_removed_stays_so(opened):
         assert len(account.enrollments(ANNA)) == 1
 
 
+def test_a_contact_taken_out_of_a_sequence_stays_out(opened):
+    """The end of an enrolment is kept like its beginning."""
+    leave = Automation(
+        name="leave", when=When(kind="custom_event"), actions=(Unenroll(sequence="onboarding"),)
+    )
+    automations = (*AUTOMATIONS.automations, leave)
+    with closing(opened(automations=automations)) as account:
+        post(account, "/contacts/upsert/", email=ANNA)
+    with closing(opened(automations=automations)) as account:
+        post(account, "/events/track/", email=ANNA, event_name="x")
+        ended = account.enrollments(ANNA)
+    with closing(opened()) as account:
+        assert account.enrollments(ANNA) == ended
+        assert ended[0]["status"] == "removed"
+
+
 def test_a_smaller_log_forgets_more(opened):
     """Also what is on disk already."""
     with closing(opened()) as account:
@@ -185,6 +202,7 @@ def test_an_answered_request_survives_a_kill(path):
 import os, signal, sys
 from pathlib import Path
 from meisa_cdc.sandbox import Account, DEFAULT_API_KEY, SandboxOptions
+from meisa_cdc.sandbox.automations.rules import Automation, Unenroll, When
 from meisa_cdc.sandbox.exchange import Arrival
 account = Account(SandboxOptions(state=Path(sys.argv[1])))
 reply = account.answer(Arrival(method="POST", path="/api/v1/contacts/upsert/",
@@ -267,13 +285,15 @@ def test_a_full_disk_is_answered_500_until_there_is_room(opened):
         ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
         try:
+            post(account, "/contacts/upsert/", email=ANNA, first_name="Anna")
             status, error = post(account, "/contacts/upsert/", email="bert@example.com")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, usual)
             signal.signal(signal.SIGXFSZ, ignored)
         assert status == 500
         assert "cannot be written" in error["message"]
-        post(account, "/events/track/", email=ANNA, event_name="x")
+        post(account, "/contacts/upsert/", email=ANNA)
     with closing(opened()) as account:
-        assert len(account.contacts()) == 2
-        assert [record.number for record in account.requests()] == [1, 2, 3]
+        assert [each["email"] for each in account.contacts()] == [ANNA, "bert@example.com"]
+        assert account.contact(email=ANNA)["first_name"] == "Anna"
+        assert [record.number for record in account.requests()] == [1, 2, 3, 4]
