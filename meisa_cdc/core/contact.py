@@ -116,11 +116,8 @@ class Contact:
 
     @property
     def acknowledged_email_key(self) -> str:
-        """The case-folded address Meisa holds for it, empty where none is known.
-
-        An heir takes over what Meisa has under its address before it was sent itself.
-        """
-        email = self.ledger.get(EMAIL) if self.ledger or not self.inherits else self.email
+        """The case-folded address Meisa holds for it, empty where none is known."""
+        email = self.ledger.get(EMAIL)
         return email_key(email) if isinstance(email, str) else ""
 
 
