@@ -210,7 +210,7 @@ def confirming(contact: Contact, now: float) -> Contact:
     late = contact.late
     if late is None or late.confirm_at is None or late.confirm_at > now:
         return contact
-    # Tags are only ever added, so a late request takes none away.
+    # These tags are only ever added, so a late request takes none away.
     held = frozenset(late.fields & contact.ledger.keys()) - {TAG_NAMES}
     certain = replace(contact, late=None)
     return doubted(certain, held, now) if held else certain

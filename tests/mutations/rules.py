@@ -58,8 +58,8 @@ RULES = (
     Rule(
         name="diff: a field in doubt differs, whatever was observed",
         file=f"{CORE}fields.py",
-        old="    if name in contact.in_doubt:\n        return True\n    held",
-        new="    held",
+        old="    if name in contact.in_doubt:\n        return True\n",
+        new="",
         tests=(f"{T_CORE}diff.py", f"{T_SYNC}push.py"),
     ),
     Rule(
@@ -166,8 +166,8 @@ RULES = (
     Rule(
         name="delivery: what was observed since the request is kept",
         file=f"{CORE}delivery.py",
-        old="    pending = _left(contact.pending, ledger, in_doubt)\n",
-        new="    pending: dict[str, Value] = {}\n",
+        old="pending = {**lost, **_left(after, contact.pending)}",
+        new="pending = {**lost}",
         tests=(f"{T_CORE}delivery.py", f"{T_SYNC}push.py"),
     ),
     Rule(
@@ -216,8 +216,8 @@ RULES = (
     Rule(
         name="hand-overs: an heir empties what the one who is gone left",
         file=f"{CORE}addresses.py",
-        old="    inherits = fields - {EMAIL, SOURCE, TAG_NAMES}\n",
-        new="    inherits = fields - fields\n",
+        old="    if not inherits:\n        return contact\n",
+        new="    if inherits is not None:\n        return contact\n",
         tests=(f"{T_SYNC}handovers.py",),
     ),
     Rule(
