@@ -4,10 +4,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check mutations bench clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## the tour: an embedded app database, the sandbox, the whole job
 	$(BIN)/meisa-cdc demo
@@ -23,6 +23,9 @@ check: $(READY)  ## lint, format, types, architecture
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+mutations: $(READY)  ## break each safety rule and see a test go red (ARGS=… words of their names)
+	$(BIN)/python -m tests.mutations $(ARGS)
 
 bench: $(READY)  ## the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)

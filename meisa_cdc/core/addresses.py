@@ -71,15 +71,18 @@ def _held_by(claim: Claim) -> tuple[str, str]:
     return "email_waiting", message
 
 
+def contested(contact: Contact) -> Contact:
+    """Return a contact that is gone with all in doubt: what Meisa held may soon be another's."""
+    return replace(contact, in_doubt=contact.in_doubt | contact.ledger.keys(), rank=None)
+
+
 def vacated(contact: Contact) -> Contact:
     """Return a contact that is gone without what Meisa held of it, which is another's now."""
     return replace(
-        contact,
+        contested(contact),
         ledger={},
-        in_doubt=contact.in_doubt | contact.ledger.keys(),
         meisa_id="",
         late=None,
-        rank=None,
         inherits=frozenset(),
         ours=frozenset(),
         tags=frozenset(),

@@ -116,11 +116,8 @@ class Contact:
 
     @property
     def acknowledged_email_key(self) -> str:
-        """The case-folded address Meisa holds for it, empty where none is known.
-
-        An heir takes over what Meisa has under its address before it was sent itself.
-        """
-        email = self.ledger.get(EMAIL) if self.ledger or not self.inherits else self.email
+        """The case-folded address Meisa holds for it, empty where none is known."""
+        email = self.ledger.get(EMAIL)
         return email_key(email) if isinstance(email, str) else ""
 
 
@@ -213,7 +210,7 @@ def confirming(contact: Contact, now: float) -> Contact:
     late = contact.late
     if late is None or late.confirm_at is None or late.confirm_at > now:
         return contact
-    # Tags are only ever added, so a late request takes none away.
+    # These tags are only ever added, so a late request takes none away.
     held = frozenset(late.fields & contact.ledger.keys()) - {TAG_NAMES}
     certain = replace(contact, late=None)
     return doubted(certain, held, now) if held else certain

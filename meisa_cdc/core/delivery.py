@@ -92,6 +92,8 @@ class Request:
     body: Mapping[str, Value]
     #: Fields that were not in doubt before; a rejection takes them out of doubt again.
     doubted: frozenset[str]
+    #: Once it is accepted, whoever is gone and held its address holds nothing any more.
+    takes_over: bool = False
 
     @property
     def fingerprint(self) -> bytes:
@@ -153,6 +155,7 @@ def request_for(contact: Contact) -> Request:
         fields=fields,
         body=payload(contact.external_id, contact.email, sent),
         doubted=frozenset(fields) - contact.in_doubt,
+        takes_over=bool(contact.inherits),
     )
 
 

@@ -79,7 +79,7 @@ class Addresses:
         if holder is None:
             return claim
         if self._gone(holder):
-            return replace(claim, leaves=holder.inherits | holder.ledger.keys())
+            return replace(claim, leaves=frozenset(holder.ledger))
         return replace(claim, circular=self._leads_to(asking, holder))
 
     def _gone(self, contact: Contact) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
 
-from meisa_cdc.core.addresses import vacated
+from meisa_cdc.core.addresses import contested, vacated
 from meisa_cdc.core.contact import Claim, Contact, Staged
 from meisa_cdc.core.diff import Action, Comparison, compare
 from meisa_cdc.core.fields import Reading
@@ -31,14 +31,16 @@ class Held:
 
 
 class Handovers:
-    """Decides a batch, and takes from contacts that are gone what others of it inherit."""
+    """Decides a batch, and marks contacts that are gone whose address others of it take."""
 
     def __init__(
         self,
         decide: Callable[[str, Contact | None], Settled],
         claims: Dict[str, Sequence[Claim]],
+        mark: Callable[[Contact], Contact],
     ) -> None:
         self._decide = decide
+        self._mark = mark
         #: Heir -> those who are gone and leave their address to it.
         self._left = {
             key: [claim for claim in each if claim.leaves is not None]
@@ -61,7 +63,7 @@ class Handovers:
         after = settled.contact or contact
         if key not in self._taken or after is None:
             return settled
-        return replace(settled, contact=vacated(after))
+        return replace(settled, contact=self._mark(after))
 
 
 def _taken_by(heir: Contact | None, left: Sequence[Claim]) -> set[str]:
@@ -129,7 +131,7 @@ class Judge:
             keys = [key for key, _ in batch]
             claims = addresses.claims(batch, self.contacts.load(keys))
             decide = self._decider(dict(batch), claims, self._released(keys), unreleased)
-            handovers = Handovers(decide, claims)
+            handovers = Handovers(decide, claims, contested)
             self.contacts.settle(handovers.in_order(keys), handovers.decide, now=self.now)
         return unreleased
 
@@ -149,7 +151,7 @@ class Judge:
                 comparison = self._compare(key, contact, staged[key], claims[key], frozenset())
                 return self._unlearnt(settle(comparison, contact), contact)
 
-            handovers = Handovers(decide, claims)
+            handovers = Handovers(decide, claims, vacated)
             self.contacts.settle(handovers.in_order(keys), handovers.decide, now=self.now)
 
     def _decider(

@@ -6,10 +6,11 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait as wait_f
 from dataclasses import dataclass, field
 
 from meisa_cdc.core import breaker, budget, traffic
+from meisa_cdc.core.addresses import vacated
 from meisa_cdc.core.backlog import favoured
 from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.budget import Usage, Window
-from meisa_cdc.core.contact import Contact, confirming, overdue
+from meisa_cdc.core.contact import EMAIL, Contact, confirming, overdue
 from meisa_cdc.core.delivery import (
     REMOVE_TAG,
     UPSERT,
@@ -22,6 +23,7 @@ from meisa_cdc.core.delivery import (
     request_for,
     settle,
 )
+from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Clock, Meisa, State
 from meisa_cdc.records import Grant, Settled
 
@@ -174,6 +176,8 @@ class Push:
                 self.windows, usage, outcome, started=started, now=came, rejected=rejected
             )
 
+        if outcome.kind is Kind.ACCEPTED and flight.request.takes_over:
+            self._take_over(flight.request)
         self.state.complete(
             flight.grant,
             now=came,
@@ -186,6 +190,12 @@ class Push:
             most=self._most if outcome.code == traffic.TOO_MANY else 0,
             since=self._since(came),
         )
+
+    def _take_over(self, request: Request) -> None:
+        """Take the address from those who are gone; before anything that a crash could cut off."""
+        claims = self.state.claims([email_key(str(request.body[EMAIL]))])
+        gone = [c.external_id for c in claims if c.holds and c.external_id != request.external_id]
+        self.state.settle(sorted(gone), _vacated, now=self.clock.now())
 
     @property
     def _most(self) -> int:
@@ -241,6 +251,10 @@ class Push:
 
 def _promoted(contact: Contact | None, now: float) -> Settled:
     return Settled(contact=None if contact is None else overdue(confirming(contact, now), now))
+
+
+def _vacated(_: str, contact: Contact | None) -> Settled:
+    return Settled(contact=None if contact is None or contact.present else vacated(contact))
 
 
 def _intent(contact: Contact) -> tuple[Contact, Request] | None:

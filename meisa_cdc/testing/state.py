@@ -83,16 +83,23 @@ class MemoryState(MemoryRecords):
         """Store what came of a request, and what it does to its contact."""
         with self.transaction("complete"):
             contact = self.contacts.get(grant.request.external_id) if grant.request else None
-            if contact is not None:
-                self.put_contact(settle(contact) if settle else contact)
-                self.not_before[contact.external_id] = not_before
-            if grant.id in self.requests:
-                record, _ = self.requests[grant.id]
+            after = settle(contact) if settle and contact is not None else contact
+            before = self.requests.get(grant.id)
+            if before is not None:
+                record, _ = before
                 done = replace(record, done_at=now, code=outcome.code, message=outcome.message)
                 self.requests[grant.id] = (done, now)
-            if react is not None:
-                count = self._rejections() if outcome.kind is Kind.REJECTED else 0
-                self._usage = replace(react(self.usage(most, since), count), done=())
+            try:
+                if react is not None:
+                    count = self._rejections() if outcome.kind is Kind.REJECTED else 0
+                    self._usage = replace(react(self.usage(most, since), count), done=())
+            except BaseException:
+                if before is not None:
+                    self.requests[grant.id] = before
+                raise
+            if after is not None:
+                self.put_contact(after)
+                self.not_before[after.external_id] = not_before
 
     def forgive(self) -> None:
         """Let deliveries go on after rejections: earlier ones count no more."""

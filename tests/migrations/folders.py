@@ -34,3 +34,13 @@ def with_next(folder: Path) -> Path:
     text = NEXT.format(revision=revision, before=before)
     (later / "versions" / f"{revision}_later.py").write_text(text.lstrip())
     return later
+
+
+def up_to(folder: Path, last: str) -> Path:
+    """Return a copy of our migrations, those after revision `last` left out, in `folder`."""
+    earlier = folder / f"migrations-{last}"
+    shutil.copytree(migrations_folder(), earlier, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (earlier / "versions").glob("0*.py"):
+        if path.name.partition("_")[0] > last:
+            path.unlink()
+    return earlier

@@ -9,12 +9,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from meisa_cdc.core.breaker import Breaker
+from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.contact import Contact, Quarantined
 from meisa_cdc.core.errors import LeaseHeld, StateRefused
 from meisa_cdc.state import migrate_state, open_state
 from meisa_cdc.state.schema import VERSION_TABLE, metadata
 from meisa_cdc.state.upgrade import migrations_folder, revisions
 from meisa_cdc.testing import HandClock
 from tests.integration.state.states import CONTACTS, fill, run, statement
+from tests.migrations.folders import up_to
 
 KILLED = """
 import os, signal, sys
@@ -150,3 +154,60 @@ def test_f11_a_newer_state_is_refused_untouched(
     assert {path.name: path.read_bytes() for path in tmp_path.glob("state.db*")} == before
     with open_state(state_url, clock=clock, migrations=later) as state:
         assert state.counts().contacts == CONTACTS
+
+
+def test_a_state_of_0002_keeps_all_it_has(state_url: str, clock: HandClock, tmp_path: Path):
+    """Nothing was learnt of the key by then, nothing is late, and deliveries go on."""
+    assert migrate_state(state_url, clock=clock, migrations=up_to(tmp_path, "0002"))
+    columns = (
+        "id, external_id, present, first_load, invalid, meisa_id, rank, since, not_before,"
+        " ledger_email, observed_email, in_doubt, pending, ledger, riding, due,"
+        " quarantine_code, quarantined_at, quarantine_message"
+    )
+    for row in (
+        """1, 'a', true, true, '', 'm-1', 1, 5.0, 0.0, 'a@x.com', 'a@x.com', '["first_name"]',
+        '{"first_name":"A"}', '{"email":"a@x.com"}', '{"last_name":null}', 90.0,
+        NULL, NULL, NULL""",
+        """2, 'b', false, false, '', '', NULL, NULL, 7.0, 'b@x.com', NULL, NULL, NULL,
+        '{"email":"b@x.com"}', NULL, NULL, 'rejected_400', 4.0, 'no'""",
+    ):
+        statement(state_url, f"INSERT INTO contacts ({columns}) VALUES ({row})")
+    statement(state_url, "UPDATE budget SET paces = '[7.5, 9.25]', paused_until = 42.0")
+    statement(
+        state_url,
+        "INSERT INTO grants (kind, external_id, started_at, done_at, open, code, message, fields)"
+        " VALUES ('upsert', 'b', 3.0, 4.0, false, 'rejected_400', 'no', '[]')",
+    )
+    with open_state(state_url, clock=clock) as state:
+        assert state.load(["a", "b"]) == {
+            "a": Contact(
+                ref=1,
+                external_id="a",
+                ledger={"email": "a@x.com"},
+                in_doubt=frozenset({"first_name"}),
+                pending={"first_name": "A"},
+                riding={"last_name": None},
+                due=90.0,
+                meisa_id="m-1",
+                first_load=True,
+                since=5.0,
+                rank=1,
+            ),
+            "b": Contact(
+                ref=2,
+                external_id="b",
+                ledger={"email": "b@x.com"},
+                present=False,
+                quarantine=Quarantined(code="rejected_400", message="no", payload=b"", since=4.0),
+            ),
+        }
+        usage = state.usage(9)
+        assert usage == Usage(done=usage.done, paces=(7.5, 9.25), paused_until=42.0)
+        assert list(usage.done) == [4.0]
+        assert usage.breaker == Breaker()
+        assert list(state.due(90.0, 9)) == ["a"]
+        assert list(state.next_deliveries(50.0, 9, favour=2)) == ["a"]
+        assert [record.code for record in state.deliveries()] == ["rejected_400"]
+        state.lease("test").acquire()
+        state.forgive()
+        assert state.usage(0).breaker.forgiven == 1

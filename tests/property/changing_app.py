@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from meisa_cdc.core.keys import canonical_key
-from tests.unit.sync.worlds import IDENTITY, PLAN, World
+from tests.unit.sync.worlds import IDENTITY, PLAN, USAGE, World
 
 T = TypeVar("T")
 KEYS = ("1", "2", "3", "4")
@@ -31,8 +31,12 @@ PEOPLE_CHANGES = st.one_of(
             "rename": st.sampled_from(("A", "B", None)),
             "move": st.sampled_from((*ADDRESSES, "own", "new")),
             "swap": st.integers(0, 3),
+            "succeed": st.integers(0, 3),
         }.items()
     )
+)
+USAGE_ROWS = st.none() | st.tuples(
+    st.sampled_from(("mon", "tue", None)), st.sampled_from((0, 9, 10, 11, 100, 200, None))
 )
 PLAN_ROWS = st.none() | st.tuples(
     st.sampled_from(("free", "pro", None)), st.sampled_from(("month", "year", None))
@@ -88,6 +92,22 @@ class ChangingApp(RuleBasedStateMachine):
             first, second = place % len(rows), other % len(rows)
             (a, email_a, name_a), (b, email_b, name_b) = rows[first], rows[second]
             rows[first], rows[second] = (a, email_b, name_a), (b, email_a, name_b)
+
+    def succeed(self, place: int, other: int) -> None:
+        """An account is deleted, and somebody else signs up with its address, or moves to it."""
+        rows = self.world.rows(IDENTITY)
+        if not rows:
+            return
+        _, email, _ = rows.pop(place % len(rows))
+        rows[:] = [row for row in rows if canonical_key(row[0]) != KEYS[other]]
+        rows.append((KEYS[other], email, "Heir"))
+
+    @rule(rows=st.dictionaries(st.sampled_from((*KEYS, "99")), USAGE_ROWS, max_size=3))
+    def change_usage(self, rows: dict[str, tuple[str | None, int | None] | None]) -> None:
+        """People come by and do something."""
+        table = self.world.source.tables[USAGE]
+        kept = [row for row in table.rows if row[0] not in rows]
+        table.rows[:] = kept + [(key, *row) for key, row in rows.items() if row is not None]
 
     @rule(rows=st.dictionaries(st.sampled_from((*KEYS, "99")), PLAN_ROWS, max_size=3))
     def change_plans(self, rows: dict[str, tuple[str | None, str | None] | None]) -> None:

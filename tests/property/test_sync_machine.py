@@ -1,25 +1,28 @@
 """Rows change, mappings change, Meisa fails, the process dies, the clock jumps: sync converges."""
 
 from collections import defaultdict
-from collections.abc import Mapping as Dict
+from collections.abc import Callable, Mapping as Dict
 from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
+from meisa_cdc.core.breaker import PROBE_REFUSED, PROBE_TROUBLED, REJECTIONS, UNAVAILABLE, Breaker
 from meisa_cdc.core.contact import EMAIL, SOURCE, Contact
-from meisa_cdc.core.delivery import Answer
+from meisa_cdc.core.delivery import SETTLES, Answer
 from meisa_cdc.core.errors import RetryLater
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.keys import canonical_key
+from meisa_cdc.core.mapping import FieldSettings, Priority
+from meisa_cdc.core.policy import Policy
 from meisa_cdc.core.values import email_key, same
 from meisa_cdc.sync.once import Limits
 from meisa_cdc.sync.overrides import resync
 from meisa_cdc.testing import HandClock, ScriptedMeisa
 from meisa_cdc.testing.meisa import Scripted
 from tests.property.changing_app import KEYS, UNUSABLE, ChangingApp, sometimes
-from tests.unit.sync.worlds import IDENTITY, PLAN, Delayed, Inline, Row, World, windows
+from tests.unit.sync.worlds import IDENTITY, PLAN, USAGE, Delayed, Inline, Row, World, windows
 
 CRASHES = (
     "grant.before",
@@ -51,6 +54,23 @@ FAULTS: tuple[Scripted, ...] = (
     Answer(status=200, body={"id": "x", "external_id": "someone", "email": "e@example.com"}),
 )
 REFUSALS = {400, 401, 409, 422}
+#: Enough of a kind in a row to halt deliveries.
+STORMS: tuple[list[Scripted], ...] = (
+    [500] * 12,
+    [401] * 3,
+    ["late", "late"],
+    ["late", 503, "late"],
+)
+EVERY = (IDENTITY, PLAN, USAGE)
+THRESHOLDS = (10, 100)
+RIDING = Policy(send="with_others", at_least_every=3600.0)
+SETTINGS = {
+    PLAN: {"plan": FieldSettings(priority=Priority.URGENT)},
+    USAGE: {
+        "last_active": FieldSettings(policy=RIDING, priority=Priority.BACKGROUND),
+        "posts": FieldSettings(policy=Policy(thresholds=THRESHOLDS)),
+    },
+}
 
 
 class Crash(Exception):
@@ -83,14 +103,18 @@ class WatchedMeisa(ScriptedMeisa):
         self.granted: dict[str, Contact] = {}
         #: Whether a contact's last request was certainly taken, certainly not, or neither.
         self.fate: dict[str, str] = {}
+        #: Real times at which the requests in `late` were given up.
+        self.given_up: list[float] = []
 
     def upsert(self, body: Dict[str, Any]) -> Answer:
         """Check the body, then answer as the script says."""
         key = body["external_id"]
         _check_body(body, self.granted[key])
-        # What comes in late does so before anything newer; nothing confirms it afterwards yet.
-        self.apply_late()
+        now = self._clock.now()
+        # Later than this nothing is carried out any more: then it was just before.
+        self.come_in(lambda _, given_up: given_up + SETTLES <= now)
         answer = super().upsert(body)
+        self.given_up += [now] * (len(self.late) - len(self.given_up))
         told = isinstance(answer.body, dict) and answer.body.get("external_id") == key
         if answer.status in {200, 201} and told:
             self.fate[key] = "taken"
@@ -99,6 +123,15 @@ class WatchedMeisa(ScriptedMeisa):
         else:
             self.fate[key] = "unknown"
         return answer
+
+    def come_in(self, due: Callable[[Dict[str, Any], float], bool]) -> None:
+        """Let the requests take effect that were given up and are due."""
+        waiting = list(zip(self.late, self.given_up, strict=True))
+        self.late[:] = [body for body, at in waiting if not due(body, at)]
+        self.given_up[:] = [at for body, at in waiting if not due(body, at)]
+        for body, at in waiting:
+            if due(body, at):
+                self._apply(body)
 
 
 def _check_body(body: Dict[str, Any], before: Contact) -> None:
@@ -110,9 +143,10 @@ def _check_body(body: Dict[str, Any], before: Contact) -> None:
     if not before.ledger:
         fields.pop(SOURCE)
     for name, value in fields.items():
-        assert same(value, before.pending[name])
+        assert same(value, {**before.riding, **before.pending}[name])
         held = before.ledger.get(name)
-        assert name in before.in_doubt or not same(value, held), f"{name} is there already"
+        uncertain = name in before.in_doubt or name in before.inherits
+        assert uncertain or not same(value, held), f"{name} is there already"
 
 
 class SyncMachine(ChangingApp):
@@ -131,7 +165,9 @@ class SyncMachine(ChangingApp):
         )
         self.meisa = self.world.meisa = WatchedMeisa(self.real)
         self.world.people(*KEYS[:people])
-        self.world.table(PLAN, "external_id plan cycle", [("1", "free", "month")])
+        plans, usage = [("1", "free", "month")], [("1", "mon", 9), ("2", "tue", 10)]
+        self.world.table(PLAN, "external_id plan cycle", plans, fields=SETTINGS[PLAN])
+        self.world.table(USAGE, "external_id last_active posts", usage, fields=SETTINGS[USAGE])
         self.world.state.on_step = self.on_step
         self.crash_at = ""
         #: Real times at which the clock was set.
@@ -143,6 +179,9 @@ class SyncMachine(ChangingApp):
         #: Grant and fields of what this process has under way, by contact.
         self.open: dict[str, tuple[int, set[str]]] = {}
         self.before: dict[str, Contact] = {}
+        self.breaker = Breaker()
+        #: Somebody waits for what is delivered.
+        self.impatient = True
         if settled:
             self.run()
         if delayed:
@@ -155,6 +194,7 @@ class SyncMachine(ChangingApp):
         """Follow every commit, and die where it was asked for."""
         if step == "grant.before":
             self.before = self.world.state.load(KEYS)
+            self.breaker = self.world.state.usage(0).breaker
         if step == "grant.after":
             self.granted()
         if step == "complete.after":
@@ -165,6 +205,7 @@ class SyncMachine(ChangingApp):
 
     def granted(self) -> None:
         """Check that this contact may be sent now."""
+        self.check_halt()
         (record,) = self.world.state.deliveries(most=1)
         contact = self.before[record.external_id]
         assert contact.present
@@ -175,6 +216,17 @@ class SyncMachine(ChangingApp):
         self.open[contact.external_id] = (record.id, set(record.fields))
         self.addresses[contact.external_id].append(email_key(contact.email))
 
+    def check_halt(self) -> None:
+        """See to it that nothing is sent while deliveries are halted, but for probes."""
+        halted, probe = self.breaker.halted, self.breaker.next_probe
+        assert halted != REJECTIONS
+        if halted and not self.impatient:
+            assert probe is not None
+            left = probe - self.clock.now()
+            # Further ahead than it can be: the clock was set back.
+            longest = PROBE_TROUBLED if halted == UNAVAILABLE else PROBE_REFUSED
+            assert left <= 0 or left > longest
+
     def completed(self) -> None:
         """Note what is certain now, and what is not."""
         recent = self.world.state.deliveries(most=10)
@@ -183,7 +235,8 @@ class SyncMachine(ChangingApp):
             (_, fields), fate = self.open.pop(key), self.meisa.fate[key]
             if fate == "taken":
                 self.doubt[key] -= fields
-                self.addresses[key].clear()
+                if all(body["external_id"] != key for body in self.meisa.late):
+                    self.addresses[key].clear()
             elif fate == "refused":
                 self.addresses[key].pop()
             else:
@@ -191,6 +244,8 @@ class SyncMachine(ChangingApp):
 
     def die(self) -> None:
         """Lose everything but the state; what was under way is doubtful."""
+        # What a crash cut off is sent again, and never confirmed.
+        self.meisa.come_in(lambda body, _: body["external_id"] in self.open)
         for key, (_, fields) in self.open.items():
             self.doubt[key] |= fields
         self.open.clear()
@@ -200,7 +255,7 @@ class SyncMachine(ChangingApp):
     # ---------------------------------------------------------------- the process
 
     @rule(
-        due=st.sampled_from(((IDENTITY, PLAN), (IDENTITY, PLAN), (IDENTITY,), (PLAN,))),
+        due=st.sampled_from((EVERY, EVERY, (IDENTITY, USAGE), (IDENTITY,), (PLAN,))),
         whole=st.booleans(),
         replace_holds=st.booleans(),
         trouble=sometimes(("down", IDENTITY, PLAN, "refused")),
@@ -227,16 +282,19 @@ class SyncMachine(ChangingApp):
         self.crash_at = ""
 
     @rule(
-        fate=st.lists(sometimes(FAULTS, otherwise="accept"), max_size=3),
+        fate=st.lists(sometimes(FAULTS, otherwise="accept"), max_size=3) | st.sampled_from(STORMS),
         steps=st.integers(1, 6),
         seconds=st.sampled_from((0.1, 1.0, 5.0, 40.0, 900.0)),
         crash=sometimes(CRASHES),
+        impatient=st.booleans(),
     )
-    def deliver(self, fate: list[Scripted], steps: int, seconds: float, crash: str) -> None:
+    def deliver(
+        self, fate: list[Scripted], steps: int, seconds: float, crash: str, impatient: bool
+    ) -> None:
         """Start requests and collect answers, which come at once or later; time passes."""
         self.meisa.answers.extend(fate)
         self.crash_at = crash
-        self.push.at_once = True
+        self.push.at_once = self.impatient = impatient
         try:
             for _ in range(steps):
                 self.push.step()
@@ -251,10 +309,17 @@ class SyncMachine(ChangingApp):
     @rule(fate=st.lists(sometimes(FAULTS, otherwise="accept"), max_size=3))
     def sync(self, fate: list[Scripted]) -> None:
         """Look and deliver, undisturbed but for Meisa."""
-        self.capture((IDENTITY, PLAN), whole=False, replace_holds=False, trouble="", crash="")
-        self.deliver(fate, steps=5, seconds=5.0, crash="")
+        self.capture(EVERY, whole=False, replace_holds=False, trouble="", crash="")
+        self.deliver(fate, steps=5, seconds=5.0, crash="", impatient=True)
 
-    @rule(doing=st.sampled_from(("approve", "retry", "restart", "resync", "late", "clock")))
+    @rule()
+    def be_rejected(self) -> None:
+        """Whatever is tried, Meisa refuses; until deliveries are halted, if there are any."""
+        for _ in range(12):
+            self.world.state.release()
+            self.deliver([422] * 4, steps=4, seconds=5.0, crash="", impatient=False)
+
+    @rule(doing=st.sampled_from(("approve", "retry", "forgive", "restart", "resync", "late")))
     def operate(self, doing: str) -> None:
         """Somebody approves a hold, retries the quarantined, kills the process, sends anew."""
         state = self.world.state
@@ -262,16 +327,19 @@ class SyncMachine(ChangingApp):
             state.approve(state.holds()[0].digest, self.clock.now())
         if doing == "retry":
             state.release()
+        if doing in {"retry", "forgive"}:
+            state.forgive()
         if doing in {"restart", "resync"}:
             self.die()
         if doing == "resync":
             resync(state, self.clock)
         if doing == "late":
-            self.meisa.apply_late()
+            self.meisa.come_in(lambda *_: True)
 
     @rule(seconds=st.sampled_from((-3600.0, -5.0, 7200.0)))
     def set_clock(self, seconds: float) -> None:
-        """Somebody sets the machine's clock."""
+        """Somebody sets the machine's clock, by which ten minutes can be no time at all."""
+        self.meisa.come_in(lambda *_: True)
         self.clock.off += seconds
         self.jumps.append(self.real.now())
 
@@ -319,6 +387,7 @@ class SyncMachine(ChangingApp):
         self.settle_down()
         self.check_meisa(quarantined=True)
         self.world.state.release()
+        self.world.state.forgive()
         self.set_columns(["external_id", "plan", "cycle"])
         self.world.mappings[PLAN] = replace(self.world.mappings[PLAN], enabled=True)
         self.settle_down()
@@ -326,7 +395,9 @@ class SyncMachine(ChangingApp):
 
     def end_faults(self) -> None:
         """Let everything work from now on, and resolve what is in doubt."""
-        self.meisa.apply_late()
+        self.meisa.come_in(lambda *_: True)
+        self.world.state.forgive()
+        self.impatient = True
         self.world.source.failing, self.world.source.refused = set(), set()
         self.world.source.down = False
         while self.delayed.waiting or self.push.flights:
@@ -342,12 +413,14 @@ class SyncMachine(ChangingApp):
         rows[:] = [row for row in rows if row not in too_soon]
 
     def settle_down(self) -> None:
-        """Run until nothing is sent; then a further run sends nothing."""
-        for _ in range(8):
-            if not self.run():
-                break
-        else:
-            raise AssertionError("it never becomes quiet")
+        """Run until nothing is sent, nor due later; then a further run sends nothing."""
+        for hours in (0.0, 5.0):
+            self.real.advance(hours * 3600.0)
+            for _ in range(8):
+                if not self.run():
+                    break
+            else:
+                raise AssertionError("it never becomes quiet")
         assert self.run() == 0
         assert self.world.plan().summary.requests == 0
 
@@ -373,9 +446,16 @@ class SyncMachine(ChangingApp):
             if len(rows) > 1 or rows[0][1] in UNUSABLE:
                 assert contact is None or contact.invalid
             elif contact is not None and contact.quarantine is not None:
-                assert quarantined
+                assert quarantined or self.is_occupied(key, email_key(rows[0][1]))
             elif not self.is_contested(key, wanted[email_key(rows[0][1])], contact):
                 self.check_contact(key, *rows[0][1:])
+
+    def is_occupied(self, key: str, address: str) -> bool:
+        """Tell whether Meisa has somebody else under the address, whom it does not merge."""
+        return any(
+            email_key(held.email) == address and held.external_id != key
+            for held in self.meisa.contacts.values()
+        )
 
     def is_contested(self, key: str, wanting: set[str], contact: Contact | None) -> bool:
         """Tell whether somebody else keeps a contact from the address it wants."""
@@ -397,12 +477,24 @@ class SyncMachine(ChangingApp):
         assert held[EMAIL] == email.strip()
         if name is not None:
             assert held["first_name"] == name
+        self.check_usage(key, held)
         table = self.world.source.tables[PLAN]
         if self.world.mappings[PLAN].enabled:
             plans = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
             plan = next((each for each in plans if each["external_id"] == key), {})
             for column in set(table.columns) - {"external_id"}:
                 assert held.get(f"custom_fields.{column}") == plan.get(column)
+
+    def check_usage(self, key: str, held: Dict[str, Any]) -> None:
+        """Compare what only rides along, and what counts in steps alone."""
+        rows = {key: (active, posts) for key, active, posts in self.world.rows(USAGE)}
+        active, posts = rows.get(key, (None, None))
+        assert held.get("custom_fields.last_active") == active
+        there = held.get("custom_fields.posts")
+        if posts is None or there is None:
+            assert there == posts
+        else:
+            assert [there >= each for each in THRESHOLDS] == [posts >= each for each in THRESHOLDS]
 
 
 TestSync = SyncMachine.TestCase

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from meisa_cdc.core.breaker import JUDGED, REJECTIONS, Breaker
 from meisa_cdc.core.budget import Usage, paused
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, Request, intend, request_for, settle
+from meisa_cdc.core.sharing import Throttle
 from meisa_cdc.ports import State
 from meisa_cdc.records import Grant, Settled
 
@@ -244,3 +246,193 @@ def test_another_process_may_take_the_place_in_between(state: State):
     assert state.load(["7"])["7"].in_doubt == frozenset()
     assert start(state, admit=lambda _: (77.0,)) is not None
     assert list(state.usage(0).paces) == [77.0]
+
+
+# ---------------------------------------------------------------- since when
+
+
+def test_usage_leaves_out_what_was_answered_before(state: State):
+    """Exactly then counts as before; what is under way counts by its deadline."""
+    for deadline in (30.0, 50.0, 10.0, 40.0):
+        state.grant("ping", now=1.0, deadline=deadline, admit=lambda _: ())
+    assert list(state.usage(9, 30.0).done) == [50.0, 40.0]
+    assert list(state.usage(1, 30.0).done) == [50.0]
+    assert list(state.usage(9, 50.0).done) == []
+
+
+def test_admission_and_reaction_see_the_use_since_then(state: State):
+    """As much of it as was asked for."""
+    for deadline in (30.0, 50.0, 10.0, 40.0):
+        state.grant("ping", now=1.0, deadline=deadline, admit=lambda _: ())
+    seen: list[list[float]] = []
+
+    def admitting(usage: Usage) -> Sequence[float]:
+        seen.append(list(usage.done))
+        return ()
+
+    def reacting(usage: Usage, _: int) -> Usage:
+        seen.append(list(usage.done))
+        return usage
+
+    grant = state.grant("ping", now=55.0, deadline=60.0, admit=admitting, most=3, since=30.0)
+    assert grant is not None
+    state.complete(grant, now=57.0, outcome=ACCEPTED, react=reacting, most=2, since=20.0)
+    other = state.grant("ping", now=55.0, deadline=60.0, admit=lambda _: ())
+    assert other is not None
+    state.complete(other, now=58.0, outcome=ACCEPTED, react=reacting)
+    assert seen == [[50.0, 40.0], [57.0, 50.0], []]
+
+
+# ---------------------------------------------------------------- what is learnt
+
+REJECTED = Outcome(kind=Kind.REJECTED, code="rejected_422", message="no", untouched=True)
+MISMATCH = Outcome(kind=Kind.REJECTED, code="identity_mismatch", message="other")
+BREAKER = Breaker(
+    failures=3, halted="http_401", message="bad key", since=9.5, next_probe=909.5, forgiven=0
+)
+THROTTLE = Throttle(share=0.49, since=12.5, ceiling=0.66, others=0.25, others_at=12.5)
+
+
+def deliver(state: State, outcome: Outcome, key: str = "7") -> list[int]:
+    """Deliver the contact with this outcome; return the rejections that the reaction was told."""
+    pending(state, key, plan="pro")
+    told: list[int] = []
+
+    def reacting(usage: Usage, rejected: int) -> Usage:
+        told.append(rejected)
+        return usage
+
+    grant = state.grant(
+        "upsert", now=1.0, deadline=2.0, external_id=key, intend=intent, admit=lambda _: ()
+    )
+    assert grant is not None
+    state.complete(grant, now=2.0, outcome=outcome, react=reacting)
+    return told
+
+
+def learn(state: State, usage: Usage) -> None:
+    """Store what a reaction makes of pause, throttle and breaker."""
+    grant = state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: (5.0,))
+    assert grant is not None
+    state.complete(
+        grant,
+        now=2.0,
+        outcome=TIMED_OUT,
+        react=lambda now, _: replace(
+            now,
+            paused_until=usage.paused_until,
+            throttle=usage.throttle,
+            breaker=usage.breaker,
+        ),
+    )
+
+
+def test_a_new_state_shares_with_nobody_and_delivers(state: State):
+    """Nothing was learnt yet."""
+    assert state.usage(0) == Usage(done=state.usage(0).done)
+
+
+def test_what_was_learnt_is_stored_whole(state: State):
+    """Pause, share and halt, beside the paces of the request."""
+    learn(state, Usage(paused_until=77.5, throttle=THROTTLE, breaker=BREAKER))
+    usage = state.usage(0)
+    assert (usage.paused_until, usage.throttle, usage.breaker) == (77.5, THROTTLE, BREAKER)
+    assert list(usage.paces) == [5.0]
+    learn(state, replace(usage, breaker=Breaker(next_probe=None)))
+    assert state.usage(0).breaker == Breaker()
+    assert state.usage(0).throttle == THROTTLE
+
+
+def test_a_reaction_sees_what_was_learnt_before(state: State):
+    """In the transaction that stores what follows from it."""
+    learn(state, Usage(breaker=BREAKER, throttle=THROTTLE))
+    seen: list[Usage] = []
+
+    def reacting(usage: Usage, _: int) -> Usage:
+        seen.append(usage)
+        return usage
+
+    grant = state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
+    assert grant is not None
+    state.complete(grant, now=2.0, outcome=ACCEPTED, react=reacting)
+    assert [(usage.breaker, usage.throttle) for usage in seen] == [(BREAKER, THROTTLE)]
+
+
+def test_f63_rejections_are_counted_among_the_newest_deliveries(state: State):
+    """This one included; other requests, and those under way, are none."""
+    assert deliver(state, REJECTED) == [1]
+    assert deliver(state, ACCEPTED) == [0]
+    state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
+    assert deliver(state, MISMATCH) == [2]
+    started(state)
+    assert deliver(state, REJECTED, "8") == [3]
+
+
+def test_f63_rejections_of_long_ago_are_not_counted(state: State):
+    """Two hundred deliveries are."""
+    deliver(state, REJECTED)
+    for _ in range(JUDGED - 2):
+        deliver(state, ACCEPTED)
+    assert deliver(state, REJECTED) == [2]
+    assert deliver(state, REJECTED) == [2]
+
+
+def test_f63_what_is_forgiven_is_not_counted(state: State):
+    """Nor are requests that were under way by then."""
+    deliver(state, REJECTED)
+    pending(state, plan="pro")
+    under_way = started(state)
+    state.forgive()
+    told: list[int] = []
+
+    def reacting(usage: Usage, rejected: int) -> Usage:
+        told.append(rejected)
+        return usage
+
+    state.complete(under_way, now=3.0, outcome=REJECTED, react=reacting)
+    assert told == [0]
+    assert deliver(state, REJECTED, "8") == [1]
+
+
+def test_f63_forgiving_ends_a_halt_for_rejections(state: State):
+    """And leaves any other as it is."""
+    learn(state, Usage(breaker=Breaker(halted=REJECTIONS, message="no"), throttle=THROTTLE))
+    state.forgive()
+    usage = state.usage(0)
+    assert (usage.breaker.halted, usage.throttle) == ("", THROTTLE)
+    learn(state, Usage(breaker=BREAKER))
+    state.forgive()
+    assert replace(state.usage(0).breaker, forgiven=0) == BREAKER
+
+
+def test_an_error_in_a_reaction_stores_nothing(state: State):
+    """Neither the outcome nor what it does to the contact."""
+    pending(state, plan="pro")
+    grant = started(state)
+
+    def broken(_: Usage, __: int) -> Usage:
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        state.complete(
+            grant,
+            now=12.0,
+            outcome=ACCEPTED,
+            settle=lambda c: replace(c, meisa_id="m-9"),
+            react=broken,
+        )
+    (record,) = state.deliveries()
+    assert record.done_at is None
+    assert state.load(["7"])["7"].meisa_id == ""
+
+
+def test_turns_count_deliveries_alone(state: State):
+    """Neither other requests nor what was not admitted."""
+    assert state.usage(0).turn == 0
+    pending(state, plan="pro")
+    started(state)
+    state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
+    assert start(state, admit=lambda _: None) is None
+    assert state.usage(0).turn == 1
+    started(state)
+    assert state.usage(0).turn == 2

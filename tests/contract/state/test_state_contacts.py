@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.contact import Claim, Contact, Quarantined
+from meisa_cdc.core.contact import Claim, Contact, Late, Quarantined
 from meisa_cdc.core.delivery import Kind, Outcome, intend, request_for
 from meisa_cdc.core.values import Value
 from meisa_cdc.ports import State
@@ -68,6 +68,11 @@ def test_a_contact_is_stored_whole(state: State):
         quarantine=HELD,
         since=12.25,
         rank=2,
+        riding={"first_name": None},
+        due=99.5,
+        late=Late(fields=frozenset({"email", "custom_fields.plan"}), at=3.5, confirm_at=603.5),
+        novel=frozenset({"custom_fields.plan"}),
+        inherits=frozenset({"custom_fields.x", "last_name"}),
     )
     store(state, whole)
     assert load(state, "7") == replace(whole, ref=1)
@@ -385,3 +390,58 @@ def test_an_empty_state_counts_nothing(state: State):
     """A new state has no contacts in any condition."""
     counts = state.counts()
     assert (counts.contacts, counts.present, counts.backlog, counts.oldest) == (0, 0, {}, None)
+
+
+def test_each_mark_is_stored_alone(state: State):
+    """And is gone when it was taken off."""
+    late = Late(fields=frozenset({"email"}), at=3.5)
+    marked = [
+        contact("a", late=late),
+        contact("b", novel=frozenset({"email"})),
+        contact("c", inherits=frozenset({"last_name"})),
+    ]
+    store(state, *marked)
+    assert [replace(load(state, each.external_id), ref=None) for each in marked] == marked
+    store(state, *map(contact, "abc"))
+    assert [replace(load(state, key), ref=None) for key in "abc"] == [*map(contact, "abc")]
+
+
+def test_what_is_due_comes_oldest_first(state: State):
+    """What rides along, and what has to be confirmed; each contact once."""
+    late = Late(fields=frozenset({"email"}), at=1.0)
+    store(
+        state,
+        contact("a", riding={"first_name": "A"}, due=30.0),
+        contact("b", late=replace(late, confirm_at=20.0)),
+        contact("c", riding={"first_name": "C"}, due=10.0, late=replace(late, confirm_at=25.0)),
+        contact("d", late=late),
+        contact("e", late=replace(late, confirm_at=30.1)),
+        contact("f"),
+    )
+    assert list(state.due(9.9, 9)) == []
+    assert list(state.due(20.0, 9)) == ["c", "b"]
+    assert list(state.due(30.0, 9)) == ["c", "b", "a"]
+    assert list(state.due(30.0, 2)) == ["c", "b"]
+    store(state, contact("c"), contact("b"))
+    assert list(state.due(30.0, 9)) == ["a"]
+
+
+def test_the_class_whose_turn_it_is_goes_first(state: State):
+    """Where it has anything to deliver now; else it is as always."""
+    store(
+        state,
+        contact("urgent", rank=0),
+        contact("normal", rank=1),
+        contact("older", rank=2, since=5.0),
+        contact("newer", rank=2, since=6.0),
+    )
+    always = ["urgent", "normal", "older", "newer"]
+    assert list(state.next_deliveries(99.0, 9)) == always
+    assert list(state.next_deliveries(99.0, 1, favour=2)) == ["older"]
+    assert list(state.next_deliveries(99.0, 9, favour=2)) == ["older", "newer"]
+    assert list(state.next_deliveries(99.0, 1, ["older"], favour=2)) == ["newer"]
+    assert list(state.next_deliveries(99.0, 1, ["older", "newer"], favour=2)) == ["urgent"]
+    assert list(state.next_deliveries(99.0, 1, favour=1)) == ["normal"]
+    fail(state, "normal", not_before=200.0)
+    assert list(state.next_deliveries(99.0, 1, favour=1)) == ["urgent"]
+    assert list(state.next_deliveries(200.0, 1, favour=1)) == ["normal"]

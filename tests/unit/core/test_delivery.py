@@ -524,7 +524,8 @@ def test_an_accepted_contact_inherits_nothing_more():
     request = request_for(replace(contact, pending={PLAN: "pro"}))
     outcome = judge(request, Answer(status=200, body=echo_plan("pro")))
     after = settle(intend(contact, request), request, outcome, started=NOW, now=NOW)
-    assert (after.inherits, after.novel) == (frozenset(), {POSTS})
+    assert after.inherits == frozenset()
+    assert after.novel == {POSTS}
 
 
 @pytest.mark.parametrize(

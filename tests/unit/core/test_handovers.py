@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.addresses import email_conflict, heir, vacated
+from meisa_cdc.core.addresses import contested, email_conflict, heir, vacated
 from meisa_cdc.core.contact import Claim, Contact, Late, Staged
+from meisa_cdc.core.delivery import request_for
 from meisa_cdc.core.diff import Action, Comparison, compare
 from meisa_cdc.core.fields import Reading
 from meisa_cdc.core.mapping import FieldSettings, Mapping, Priority
@@ -220,20 +221,19 @@ def test_f44_who_gave_the_address_up_is_new_to_meisa_when_it_returns():
     assert pending(comparison) == {"email": ADA, "first_name": "Ada", PLAN: None}
 
 
-def test_f44_an_heir_has_the_address_before_it_was_sent():
-    """Should it go unsent, the next one by that address has to empty what it would have."""
+def test_f44_until_the_heir_was_accepted_all_is_in_doubt():
+    """The first owner may return, and then still has the address."""
+    found = contested(replace(KNOWN, rank=1, present=False))
+    assert found == replace(KNOWN, present=False, in_doubt=frozenset(KNOWN.ledger))
+    own = replace(claim("1"), email_key="old@x.com")
+    back = look(found, own, who=person("old@x.com", first_name="Ada"))
+    assert back.action is Action.UPDATE
+    assert pending(back).keys() >= {"email", PLAN}
+
+
+def test_f44_a_request_says_whether_it_takes_an_address_over():
+    """Whoever delivers it has to know."""
     first = look(None, GONE).contact
     assert first is not None
-    assert first.acknowledged_email_key == ADA
-    left = look(replace(first, ref=2), who=Staged(row=False, had_row=True)).contact
-    assert left is not None
-    assert (left.present, left.acknowledged_email_key) == (False, ADA)
-    assert left.inherits == {"first_name", PLAN, SEATS}
-    assert vacated(left).acknowledged_email_key == ""
-
-
-def test_a_known_heir_has_its_own_address_until_the_other_was_accepted():
-    """Meisa may still refuse."""
-    found = look(KNOWN, GONE).contact
-    assert found is not None
-    assert found.acknowledged_email_key == "old@x.com"
+    assert request_for(first).takes_over
+    assert not request_for(replace(first, inherits=frozenset())).takes_over

@@ -118,7 +118,7 @@ def test_f64_a_wrong_key_is_tried_every_quarter_of_an_hour(crowd: World):
 def test_f64_a_probe_that_fails_otherwise_is_no_leave_to_go_on(crowd: World):
     """One a minute then."""
     halt(crowd, [401])
-    answer(crowd, *["timeout_lost"] * 100)
+    crowd.meisa.answers.extend(["timeout_lost"] * 100)
     assert starts(crowd, crowd.push(), 1050.0) == [899, 959, 1019]
 
 
@@ -164,7 +164,8 @@ def test_f63_rejections_among_many_accepted_ones_do_not_halt(world: World):
     world.people(*range(1, 501))
     world.plans({})
     world.admit()
-    answer(world, *([*["accept"] * 19, 422] * 25))
+    twenty: list[Scripted] = [*["accept"] * 19, 422]  # type: ignore[list-item]
+    answer(world, *twenty * 25)
     starts(world, world.push(), 10.0)
     assert world.state.counts().quarantined == 25
     assert not world.push().halted

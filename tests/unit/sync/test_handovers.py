@@ -5,6 +5,8 @@ import pytest
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.sync.overrides import baseline
 from tests.unit.sync.test_addresses import codes, set_address
+from tests.unit.sync.test_late import drain
+from tests.unit.sync.test_push import Died, die_at
 from tests.unit.sync.worlds import IDENTITY, PLAN, Row, World
 
 ADDRESS = "1@example.com"
@@ -299,3 +301,42 @@ def test_f44_an_heir_known_to_a_baseline_inherits_nothing(settled: World):
     assert turns(settled, 1) == [[]]
     without(settled, 1, (1, ADDRESS, "Name 1"))
     assert codes(settled) == [("1", "email_duplicate")]
+
+
+def test_f44_an_heir_that_moves_on_unsent_takes_nothing(settled: World):
+    """The next one by that address finds all as the first one left it."""
+    without(settled, 1, (4, ADDRESS, None))
+    settled.admit()
+    without(settled, 4, (4, "4@example.com", None), (5, ADDRESS, None))
+    settled.sync()
+    assert settled.sent_keys() == ["4", "5"]
+    assert meisa_has(settled, "4") == {"email": "4@example.com"}
+    assert meisa_has(settled, "5") == {"email": ADDRESS}
+    assert settled.state.contacts["1"].ledger == {}
+
+
+def test_f44_an_heir_that_meisa_refuses_takes_nothing(settled: World):
+    """What the first one had stays on its ledger, in doubt."""
+    without(settled, 1, (4, ADDRESS, None))
+    settled.meisa.answers.append(422)
+    settled.sync()
+    gone = settled.state.contacts["1"]
+    assert gone.in_doubt == gone.ledger.keys() == {"email", "first_name", "custom_fields.plan"}
+    settled.people(1, 2, 3)
+    assert turns(settled, 2) == [["1"], []]
+    assert settled.state.contacts["1"].in_doubt == frozenset()
+
+
+@pytest.mark.parametrize("step", ["settle.after", "complete.before"])
+def test_f44_a_crash_while_the_address_is_taken_over(settled: World, step: str):
+    """The heir is sent again, with all it has to empty."""
+    without(settled, 1, (4, ADDRESS, None))
+    settled.admit()
+    die_at(settled, step)
+    with pytest.raises(Died):
+        drain(settled)
+    settled.clock.advance(60.0)
+    settled.sync()
+    assert meisa_has(settled, "4") == {"email": ADDRESS}
+    assert settled.state.contacts["1"].ledger == {}
+    assert turns(settled, 1) == [[]]

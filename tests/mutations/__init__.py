@@ -1,0 +1,1 @@
+"""Safety rules, and a program that breaks each of them to see a test go red."""

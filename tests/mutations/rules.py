@@ -1,0 +1,318 @@
+"""The rules that data is safe by, each with a way to break it and the tests that have to notice."""
+
+from dataclasses import dataclass
+
+CORE, SYNC, STATE = "meisa_cdc/core/", "meisa_cdc/sync/", "meisa_cdc/state/"
+T_CORE, T_SYNC = "tests/unit/core/test_", "tests/unit/sync/test_"
+T_BUDGET = "tests/contract/state/test_state_budget.py::"
+T_RECORDS = "tests/contract/state/test_state_records.py::"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule that data is safe by, and how to break it."""
+
+    name: str
+    #: Path from the top of the checkout.
+    file: str
+    #: The text that keeps the rule; it occurs once.
+    old: str
+    #: What breaks it.
+    new: str
+    #: Tests, as pytest takes them, of which one has to fail.
+    tests: tuple[str, ...]
+
+    def broken(self, text: str) -> str:
+        """Return the file's text with the rule broken. Raises LookupError if it does not fit."""
+        found = text.count(self.old)
+        if found != 1:
+            message = f"its text occurs {found} times in {self.file}"
+            raise LookupError(message)
+        return text.replace(self.old, self.new)
+
+
+RULES = (
+    # ---- capture
+    Rule(
+        name="capture: what was read before a mapping failed does not count",
+        file=f"{SYNC}capture.py",
+        old="            self.spool.drop(mapping.name)\n",
+        new="            pass\n",
+        tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py"),
+    ),
+    Rule(
+        name="capture: a read of some contacts says nothing of the others",
+        file=f"{SYNC}capture.py",
+        old="        if keys is None:\n",
+        new="        if mapping:\n",
+        tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py"),
+    ),
+    Rule(
+        name="capture: an edited file has all its rows looked at",
+        file=f"{SYNC}capture.py",
+        old='return f"{mapping.digest} {zone}"',
+        new='return f"{zone}"',
+        tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py", f"{T_SYNC}holds.py"),
+    ),
+    # ---- diff
+    Rule(
+        name="diff: a field in doubt differs, whatever was observed",
+        file=f"{CORE}fields.py",
+        old="    if name in contact.in_doubt:\n        return True\n",
+        new="",
+        tests=(f"{T_CORE}diff.py", f"{T_SYNC}push.py"),
+    ),
+    Rule(
+        name="diff: who is gone is not sent",
+        file=f"{CORE}diff.py",
+        old='replace(contact, present=False, invalid="", rank=None)',
+        new='replace(contact, present=False, invalid="")',
+        tests=(f"{T_CORE}diff.py",),
+    ),
+    Rule(
+        name="diff: an unusable value leaves the field alone",
+        file=f"{CORE}fields.py",
+        old="seen.duplicate or column in seen.errors",
+        new="seen.duplicate",
+        tests=(f"{T_CORE}diff.py",),
+    ),
+    Rule(
+        name="diff: a rejected payload is not tried again",
+        file=f"{CORE}diff.py",
+        old="contact.quarantine.payload == request_for(contact).fingerprint",
+        new="contact.quarantine.payload is None",
+        tests=(f"{T_CORE}diff.py",),
+    ),
+    Rule(
+        name="diff: two contacts do not share an address",
+        file=f"{CORE}addresses.py",
+        old="    if not wanting:\n",
+        new="    if wanting:\n",
+        tests=(f"{T_CORE}diff.py",),
+    ),
+    Rule(
+        name="diff: a new field goes out in the background",
+        file=f"{CORE}diff.py",
+        old="Priority.BACKGROUND if c.novel or (",
+        new="Priority.BACKGROUND if (",
+        tests=(f"{T_SYNC}turns.py",),
+    ),
+    # ---- guard
+    Rule(
+        name="guard: a mapping that lost its rows is held",
+        file=f"{CORE}guard.py",
+        old="    if tally.covered and not tally.rows:\n",
+        new="    if False:\n",
+        tests=(f"{T_CORE}guard.py",),
+    ),
+    Rule(
+        name="guard: too many changes are held",
+        file=f"{CORE}guard.py",
+        old="if _exceeds(tally.changed, settings.max_change, tally.covered):",
+        new="if False:",
+        tests=(f"{T_CORE}guard.py",),
+    ),
+    Rule(
+        name="guard: an approval is for what was shown",
+        file=f"{SYNC}passes.py",
+        old="approve != look.plan.digest:",
+        new="not approve:",
+        tests=(f"{T_SYNC}holds.py",),
+    ),
+    Rule(
+        name="guard: a hold lets only recorded changes through once it is approved",
+        file=f"{SYNC}judging.py",
+        old="                        held |= each.scope\n",
+        new="",
+        tests=(f"{T_SYNC}holds.py",),
+    ),
+    # ---- budget
+    Rule(
+        name="budget: a window is never exceeded",
+        file=f"{CORE}budget.py",
+        old="    if len(done) < window.count:\n        return now\n",
+        new="    if len(done) <= window.count:\n        return now\n",
+        tests=(f"{T_CORE}budget.py",),
+    ),
+    Rule(
+        name="budget: requests are spread evenly",
+        file=f"{CORE}budget.py",
+        old="        start = max(start, _pace(usage, place) - window.tolerance)\n",
+        new="",
+        tests=(f"{T_CORE}budget.py",),
+    ),
+    Rule(
+        name="budget: a pause that the server asked for is kept",
+        file=f"{CORE}traffic.py",
+        old="        usage = budget.paused(usage, now + outcome.pause)\n",
+        new="        pass\n",
+        tests=(f"{T_CORE}traffic.py",),
+    ),
+    Rule(
+        name="budget: an answer 429 leaves more to others",
+        file=f"{CORE}traffic.py",
+        old="        usage = budget.contested(windows, usage, started=started, now=now)\n",
+        new="        pass\n",
+        tests=(f"{T_CORE}traffic.py", f"{T_SYNC}halts.py"),
+    ),
+    # ---- delivery
+    Rule(
+        name="delivery: what is sent is in doubt from then on",
+        file=f"{CORE}delivery.py",
+        old="in_doubt=contact.in_doubt | frozenset(request.fields)",
+        new="in_doubt=contact.in_doubt",
+        tests=(f"{T_CORE}delivery.py", f"{T_SYNC}push.py"),
+    ),
+    Rule(
+        name="delivery: what was observed since the request is kept",
+        file=f"{CORE}delivery.py",
+        old="pending = {**lost, **_left(after, contact.pending)}",
+        new="pending = {**lost}",
+        tests=(f"{T_CORE}delivery.py", f"{T_SYNC}push.py"),
+    ),
+    Rule(
+        name="delivery: only one request of a contact is under way",
+        file=f"{SYNC}push.py",
+        old="now, 1, list(self.flights), favour",
+        new="now, 1, [], favour",
+        tests=(f"{T_SYNC}push.py",),
+    ),
+    Rule(
+        name="delivery: what may have been overwritten late is confirmed",
+        file=f"{CORE}delivery.py",
+        old="replace(late, confirm_at=now + SETTLES)",
+        new="None",
+        tests=(f"{T_SYNC}late.py",),
+    ),
+    Rule(
+        name="delivery: many rejections halt it",
+        file=f"{CORE}breaker.py",
+        old="if count < MOST_REJECTED or",
+        new="if count >= 0 or",
+        tests=(f"{T_CORE}breaker.py", f"{T_SYNC}halts.py"),
+    ),
+    Rule(
+        name="delivery: a halt leaves room for probes alone",
+        file=f"{CORE}breaker.py",
+        old="    return 0.0 if left > longest else max(0.0, left)\n",
+        new="    return 0.0\n",
+        tests=(f"{T_CORE}breaker.py", f"{T_SYNC}halts.py"),
+    ),
+    Rule(
+        name="delivery: no class starves",
+        file=f"{CORE}backlog.py",
+        old="    priority = _TURNS.get(turn % ROUND)\n",
+        new="    priority = None if turn >= 0 else _TURNS[turn]\n",
+        tests=(f"{T_SYNC}turns.py",),
+    ),
+    # ---- hand-overs
+    Rule(
+        name="hand-overs: the leaver is accepted before the taker is sent",
+        file=f"{CORE}addresses.py",
+        old="        if claim.holds and claim.leaves is None:\n",
+        new="        if claim.circular:\n",
+        tests=(f"{T_SYNC}addresses.py", f"{T_SYNC}handovers.py"),
+    ),
+    Rule(
+        name="hand-overs: an heir empties what the one who is gone left",
+        file=f"{CORE}addresses.py",
+        old="    if not inherits:\n        return contact\n",
+        new="    if inherits is not None:\n        return contact\n",
+        tests=(f"{T_SYNC}handovers.py",),
+    ),
+    Rule(
+        name="hand-overs: who is gone is in doubt once somebody takes its address",
+        file=f"{SYNC}judging.py",
+        old="        return replace(settled, contact=self._mark(after))",
+        new="        return settled",
+        tests=(f"{T_SYNC}handovers.py",),
+    ),
+    Rule(
+        name="hand-overs: an accepted heir has the address",
+        file=f"{SYNC}push.py",
+        old="            self._take_over(flight.request)\n",
+        new="            pass\n",
+        tests=(f"{T_SYNC}handovers.py",),
+    ),
+    Rule(
+        name="hand-overs: a held newcomer takes nothing",
+        file=f"{SYNC}judging.py",
+        old="    if heir is None or not heir.present or heir.invalid:\n        return set()\n"
+        "    address = email_key(heir.email)\n    return {claim.external_id for claim in left"
+        " if claim.email_key == address}",
+        new="    return {claim.external_id for claim in left}",
+        tests=(f"{T_SYNC}handovers.py",),
+    ),
+    # ---- state intents
+    Rule(
+        name="state: the intent is stored with the grant",
+        file=f"{STATE}budget.py",
+        old="                self._stored.store(connection, row_of(contact, row.id, row))\n",
+        new="",
+        tests=(f"{T_BUDGET}test_the_intent_is_stored_with_the_grant[sqlite]",),
+    ),
+    Rule(
+        name="state: a request counts until its deadline",
+        file=f"{STATE}budget.py",
+        old='        "done_at": deadline,\n',
+        new='        "done_at": now,\n',
+        tests=(f"{T_BUDGET}test_a_request_counts_until_its_deadline[sqlite]",),
+    ),
+    Rule(
+        name="state: another process may have taken the room",
+        file=f"{STATE}budget.py",
+        old="            if paces is None:\n                return None\n",
+        new="            paces = paces or ()\n",
+        tests=(f"{T_BUDGET}test_another_process_may_take_the_place_in_between[sqlite]",),
+    ),
+    Rule(
+        name="state: a halt outlives the process",
+        file=f"{STATE}budget.py",
+        old='        "new_breaker": dumps(asdict(after.breaker)),\n',
+        new='        "new_breaker": dumps(asdict(before.breaker)),\n',
+        tests=(f"{T_BUDGET}test_what_was_learnt_is_stored_whole[sqlite]",),
+    ),
+    Rule(
+        name="state: what is forgiven is not counted",
+        file=f"{STATE}budget.py",
+        old='grants.c.id > bindparam("forgiven")',
+        new='grants.c.id > -bindparam("forgiven")',
+        tests=(f"{T_BUDGET}test_f63_what_is_forgiven_is_not_counted[sqlite]",),
+    ),
+    Rule(
+        name="state: the number of a request is never given again",
+        file=f"{STATE}records.py",
+        old="grants.c.done_at < before, grants.c.id < newest",
+        new="grants.c.done_at < before, grants.c.id <= newest",
+        tests=(f"{T_RECORDS}test_the_number_of_a_request_is_never_given_again[sqlite]",),
+    ),
+    # ---- suppressions
+    Rule(
+        name="suppressions: a list cut short releases nobody",
+        file=f"{CORE}suppression.py",
+        old="    released = [] if held else gone\n",
+        new="    released = gone\n",
+        tests=(f"{T_CORE}suppression.py",),
+    ),
+    Rule(
+        name="suppressions: a list is as long as it says",
+        file=f"{CORE}suppression.py",
+        old="type(count) is not int or count != len(entries)",
+        new="type(count) is not int",
+        tests=(f"{T_CORE}suppression.py",),
+    ),
+    Rule(
+        name="suppressions: an approval is for these releases",
+        file=f"{CORE}suppression.py",
+        old="    held = suspicious and approve != digest\n",
+        new="    held = suspicious and not approve\n",
+        tests=(f"{T_CORE}suppression.py",),
+    ),
+    Rule(
+        name="suppressions: addresses are compared in lower case",
+        file=f"{CORE}suppression.py",
+        old="address = canonical_email(entry).lower()",
+        new="address = canonical_email(entry)",
+        tests=(f"{T_CORE}suppression.py",),
+    ),
+)
