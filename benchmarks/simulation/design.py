@@ -10,6 +10,7 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 from benchmarks.simulation.product import BACK, START
 from benchmarks.simulation.world import CONCURRENCY, TIMEOUT, Flight, World, echo
@@ -35,7 +36,13 @@ class Answered(Sequence[float]):
     def __len__(self) -> int:
         return min(self._most, len(self._times) + len(self.ahead))
 
-    def __getitem__(self, place):  # type: ignore[no-untyped-def, override]  # ints alone
+    @overload
+    def __getitem__(self, place: int) -> float: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[float]: ...
+    def __getitem__(self, place: int | slice) -> float | Sequence[float]:
+        """Return one of them by its place; nobody asks for several."""
+        assert isinstance(place, int)
         ahead = len(self.ahead)
         return self.ahead[place] if place < ahead else self._times[ahead - place - 1]
 
@@ -96,10 +103,12 @@ class Design:
             self._firsts[0][contact] = 0.0
             self._requeue(contact, at)
             return
-        firsts = self._firsts[0 if kind == BACK else kind]
+        rank = 0 if kind == BACK else kind
+        firsts = self._firsts[rank]
         if not firsts[contact]:
             firsts[contact] = at
-            self._requeue(contact, at)
+            if rank < self._rank[contact]:
+                self._requeue(contact, at)
 
     def _requeue(self, contact: int, now: float) -> None:
         """Give a contact its class and place; since when it waits stays as it was."""
@@ -174,9 +183,7 @@ class Design:
         for each in self._firsts:
             each[contact] = 0.0
         body = {**echo(contact), "custom_fields": {"plan": self.world.wanted[contact]}}
-        request = Request(
-            external_id=str(contact), fields={}, body=body, doubted=frozenset()
-        )
+        request = Request(external_id=str(contact), fields={}, body=body, doubted=frozenset())
         note = Note(deadline=deadline, request=request, firsts=firsts)
         self.world.send(contact, self._rank[contact], now, note)
 
@@ -225,7 +232,7 @@ class Design:
     def ended(self, now: float) -> None:
         """Count what still waits with its age."""
         for flight in self.world.flights.values():
-            for rank, first in enumerate(flight.note[0].firsts):
+            for rank, first in enumerate(flight.note.firsts):
                 if first:
                     self.world.tally.waits[rank].append(now - first)
         for rank, firsts in enumerate(self._firsts):

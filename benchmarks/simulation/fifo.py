@@ -55,7 +55,7 @@ class Fifo:
 
     def ended(self, now: float) -> None:
         """Count what still waits with its age."""
-        for number in [*self._queue, *(each.note[0] for each in self.world.flights.values())]:
+        for number in [*self._queue, *(each.note for each in self.world.flights.values())]:
             self._over(number, now)
 
     def _over(self, number: int, now: float) -> None:

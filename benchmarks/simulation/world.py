@@ -25,7 +25,6 @@ SLOW = (2.0, 25.0)
 SLOW_PART = 0.02
 #: Of requests, so many get no answer at all, whether Meisa took them or not.
 LOST_PART = 0.0005
-_OTHER_CLIENT_MEASURED = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +38,8 @@ class Flight:
     value: int
     #: Whatever the sender has to remember.
     note: Any = None
+    #: Whether there will be no answer.
+    lost: bool = False
     #: Seconds that the server asked to wait; 0: it took the request, None: not counted yet.
     refused: float | None = None
 
@@ -74,15 +75,7 @@ class Tally:
     #: Requests started by class.
     grants: list[int] = field(default_factory=lambda: [0, 0, 0])
     #: Seconds from a change to its acceptance, by class; what still waits counts with its age.
-    waits: Sequence["array[float]"] = field(
-        default_factory=lambda: [array("d") for _ in Priority]
-    )
-    #: Accepted requests and calls of the other client that were refused, by hour.
-    hours: dict[int, list[int]] = field(default_factory=dict)
-
-    def hour(self, at: float) -> list[int]:
-        """Return the counts of that hour: accepted, calls refused."""
-        return self.hours.setdefault(int((at - START) // 3600), [0, 0])
+    waits: Sequence["array[float]"] = field(default_factory=lambda: [array("d") for _ in Priority])
 
 
 class World:
@@ -139,15 +132,15 @@ class World:
     def send(self, contact: int, rank: int, now: float, note: Any = None) -> None:
         """Start a request."""
         chance = self._chance
-        flight = Flight(contact=contact, started=now, value=self.wanted[contact], note=note)
         slow = chance.random() < SLOW_PART
         takes = chance.uniform(*(SLOW if slow else USUAL))
         counted = now + takes * chance.random()
         lost = chance.random() < LOST_PART
+        value = self.wanted[contact]
+        flight = Flight(contact=contact, started=now, value=value, note=note, lost=lost)
         if not lost or chance.random() < 1 / 2:
             self._at(counted, flight, counted=True)
         self._at(now + (TIMEOUT if lost else takes), flight, counted=False)
-        flight.note = (note, lost)
         self.flights[contact] = flight
         self.tally.sent += 1
         self.tally.grants[rank] += 1
@@ -184,7 +177,6 @@ class World:
             refused = self._server.admit(at) > 0
             tally.calls += 1
             tally.refused += refused
-            tally.hour(at)[1] += refused
             self._called += 1
 
     def _count(self, flight: Flight, now: float) -> float:
@@ -198,8 +190,7 @@ class World:
 
     def _answer(self, sender: Sender, flight: Flight, now: float) -> None:
         del self.flights[flight.contact]
-        flight.note, lost = flight.note
-        if lost:
+        if flight.lost:
             answer = Answer(error="timed out")
         elif flight.refused:
             self.tally.too_many += 1
@@ -207,7 +198,6 @@ class World:
             answer = Answer(status=429, retry_after=wait)
         else:
             self.tally.accepted += 1
-            self.tally.hour(now)[0] += 1
             answer = Answer(status=200, body=echo(flight.contact))
         sender.answered(flight, answer, now)
 
