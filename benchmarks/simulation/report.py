@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 from benchmarks.measures import Measure
 from benchmarks.simulation.scenarios import (
@@ -16,7 +17,7 @@ from benchmarks.simulation.scenarios import (
     Scenario,
     simulate,
 )
-from benchmarks.simulation.servers import MODELS
+from benchmarks.simulation.servers import ALL, MODELS
 from meisa_cdc.core.durations import spoken
 
 FLOOD = "10 × overload"
@@ -35,33 +36,26 @@ Runs = Mapping[Scenario, Figures]
 
 def scenarios(*, days: float, days_shared: float) -> list[Scenario]:
     """Return what is run: so many days of overload, and so many of a shared key."""
-    runs = []
-    for sender, reserve in ((DESIGN, RESERVE), (FIFO, 0.0)):
-        for model in MODELS:
-            flood = Scenario(
-                name=FLOOD, sender=sender, model=model, rates=OVERLOAD, days=days, reserve=reserve
-            )
-            runs.append(flood)
-    shared = (
-        (DESIGN, POLITE, RESERVE),
-        (FIFO, POLITE, 0.0),
-        (DESIGN, GREEDY, RESERVE),
-        (DESIGN, GREEDY, ENOUGH),
-        (FIFO, GREEDY, 0.0),
-    )
-    for sender, others, reserve in shared:
-        name = f"others: {others:.0f}/h, reserve {reserve * PERCENT:.0f} %"
-        for model in MODELS:
-            run = Scenario(
-                name=name,
-                sender=sender,
-                model=model,
-                rates=BUSY,
-                days=days_shared,
-                reserve=reserve,
-                others=others,
-            )
-            runs.append(run)
+    own = Scenario(name=FLOOD, sender=DESIGN, model=ALL, rates=OVERLOAD, days=days, reserve=RESERVE)
+    naive = replace(own, sender=FIFO, reserve=0.0)
+    runs = [own, *(replace(naive, model=model) for model in MODELS)]
+    for sender, others, reserve, models in (
+        (DESIGN, POLITE, RESERVE, [ALL]),
+        (FIFO, POLITE, 0.0, MODELS),
+        (DESIGN, GREEDY, RESERVE, MODELS),
+        (DESIGN, GREEDY, ENOUGH, [ALL]),
+        (FIFO, GREEDY, 0.0, MODELS),
+    ):
+        shared = replace(
+            own,
+            name=f"others: {others:.0f}/h, reserve {reserve * PERCENT:.0f} %",
+            sender=sender,
+            rates=BUSY,
+            days=days_shared,
+            reserve=reserve,
+            others=others,
+        )
+        runs += [replace(shared, model=model) for model in models]
     return runs
 
 

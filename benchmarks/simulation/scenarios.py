@@ -31,7 +31,7 @@ class Scenario:
 
     name: str
     sender: str
-    #: One of `servers.MODELS`.
+    #: One of `servers.MODELS`, or `servers.ALL`.
     model: str
     rates: Rates
     days: float
