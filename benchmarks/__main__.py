@@ -3,27 +3,55 @@
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks import memory
+from benchmarks.measures import Measure
+from benchmarks.simulation import report
+
+RESULTS = Path(__file__).parent / "results.json"
+MEMORY, SIMULATION = "memory", "simulation"
 
 
 def main() -> int:
     """Run the benchmarks; return 1 where a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("what", nargs="*", help=f"{MEMORY}, {SIMULATION}; all of them if none")
     parser.add_argument("--users", type=int, default=200_000, help="contacts of the first load")
+    parser.add_argument("--days", type=float, default=7.0, help="days of overload to simulate")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
-        measures = memory.measure(Path(folder), options.users)
-    missed = 0
-    for measure in measures:
-        met = measure.value <= measure.goal
-        missed += not met
-        print(f"{measure.name} {measure.value:.0f} {measure.unit} (goal ≤ {measure.goal:.0f})")
-    results = {m.name: {"value": m.value, "unit": m.unit, "goal": m.goal} for m in measures}
-    target = Path(__file__).parent / "results.json"
-    target.write_text(json.dumps({"users": options.users, "measures": results}, indent=2) + "\n")
-    return 1 if missed else 0
+    unknown = set(options.what) - {MEMORY, SIMULATION}
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    what = options.what or [MEMORY, SIMULATION]
+    measures: list[Measure] = []
+    extra: dict[str, Any] = {}
+    if SIMULATION in what:
+        runs = report.run(days=options.days)
+        print(*report.table(runs), sep="\n", end="\n\n")
+        measures += report.measures(runs)
+        extra["simulation"] = [asdict(each) | asdict(runs[each]) for each in runs]
+    if MEMORY in what:
+        with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
+            measures += memory.measure(Path(folder), options.users)
+        extra["users"] = options.users
+    print(*measures, sep="\n")
+    _write(measures, extra)
+    return 0 if all(measure.met for measure in measures) else 1
+
+
+def _write(measures: Sequence[Measure], extra: dict[str, Any]) -> None:
+    """Write the results; those of benchmarks that were not run stay."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known = results.get("measures", {})
+    new = {
+        each.name: {"value": each.value, "unit": each.unit, "goal": each.goal} for each in measures
+    }
+    results |= {**extra, "measures": {**known, **new}}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
 """Sharing the key: how much of the windows we take once somebody else was seen to use it.
 
 An answer 429 although we kept within our windows says that there are others. We then take less,
-and more again slowly: quickly up to just below where it became too much, beyond that at a pace
-that lets hours pass between two such answers.
+and more again: quickly up to well below where it became too much, and beyond that at a pace that
+leaves hours between two such answers. A server that counts by the clock's hours admits nobody
+until the next one once it has said 429, so each of these answers costs the others dearly.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: What is left of our share after an answer 429, and the least that is ever left.
 SHRINK = 0.7
 FLOOR = 0.03
-#: Share regained in a second: up to the ceiling, and beyond it.
+#: The ceiling is this much of the share that turned out to be too much.
+BELOW = 0.8
+#: Share regained in a second, up to the ceiling.
 REGAIN = 0.01 / 60
-PROBE = 0.002 / 60
-#: The ceiling lies this much below the share that turned out to be too much.
-BELOW = 0.95
+#: Seconds in which everything is regained beyond it, with the third power of the time: next to
+#: nothing at first, where others are likely to be found, and ever more if they are not.
+PROBE = 8 * 3600.0
 #: Seconds for which what was seen of others counts.
 REMEMBERED = 86400.0
 #: Shares are suggested in such steps, and at most this one.
@@ -37,6 +40,8 @@ class Throttle:
     others: float = 0.0
     #: Epoch seconds at which `others` was seen.
     others_at: float = 0.0
+    #: Whether nothing was admitted since that answer.
+    shut: bool = False
 
 
 def share(throttle: Throttle, now: float) -> float:
@@ -45,7 +50,7 @@ def share(throttle: Throttle, now: float) -> float:
         return 1.0
     passed = max(0.0, now - throttle.since)
     quick = min(passed, max(0.0, throttle.ceiling - throttle.share) / REGAIN)
-    return min(1.0, throttle.share + quick * REGAIN + (passed - quick) * PROBE)
+    return min(1.0, throttle.share + quick * REGAIN + ((passed - quick) / PROBE) ** 3)
 
 
 def shrunk(throttle: Throttle, *, others: float, started: float, now: float) -> Throttle:
@@ -56,6 +61,9 @@ def shrunk(throttle: Throttle, *, others: float, started: float, now: float) -> 
     """
     if started < throttle.since:
         return throttle
+    if throttle.shut:
+        # Still the same: what we took since cannot have been too much.
+        return replace(throttle, since=now)
     before = share(throttle, now)
     most = max(others, throttle.others if seen(throttle, now) else 0.0)
     return Throttle(
@@ -64,7 +72,15 @@ def shrunk(throttle: Throttle, *, others: float, started: float, now: float) -> 
         ceiling=max(FLOOR, before * BELOW),
         others=most,
         others_at=now,
+        shut=True,
     )
+
+
+def admitted(throttle: Throttle, *, started: float) -> Throttle:
+    """Return the throttle after a request that started then was answered otherwise than 429."""
+    if not throttle.shut or started < throttle.since:
+        return throttle
+    return replace(throttle, shut=False)
 
 
 def seen(throttle: Throttle, now: float) -> bool:

@@ -7,6 +7,7 @@ from meisa_cdc.core import breaker, budget
 from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.budget import Usage, Window
 from meisa_cdc.core.delivery import BUSY, Kind, Outcome
+from meisa_cdc.core.sharing import admitted
 
 #: Code of an outcome that says we are too fast, or somebody else is.
 TOO_MANY = f"http_{BUSY}"
@@ -36,7 +37,9 @@ def after_any(
     if outcome.pause:
         usage = budget.paused(usage, now + outcome.pause)
     if outcome.code == TOO_MANY:
-        usage = budget.contested(windows, usage, started=started, now=now)
+        return budget.contested(windows, usage, started=started, now=now)
+    if outcome.kind in {Kind.ACCEPTED, Kind.REJECTED}:
+        return replace(usage, throttle=admitted(usage.throttle, started=started))
     return usage
 
 
