@@ -151,8 +151,8 @@ RULES = (
     Rule(
         name="budget: an answer 429 leaves more to others",
         file=f"{CORE}traffic.py",
-        old="        usage = budget.contested(windows, usage, started=started, now=now)\n",
-        new="        pass\n",
+        old="        return budget.contested(windows, usage, started=started, now=now)\n",
+        new="        return usage\n",
         tests=(f"{T_CORE}traffic.py", f"{T_SYNC}halts.py"),
     ),
     # ---- delivery
