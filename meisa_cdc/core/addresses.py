@@ -19,7 +19,8 @@ def heir(contact: Contact, person: Staged | None, claims: Sequence[Claim]) -> Co
     fields = frozenset().union(
         *(c.leaves for c in claims if c.leaves is not None and c.email_key == address)
     )
-    inherits = frozenset(f for f in fields - {EMAIL, SOURCE} if not tags.is_tags(f))
+    # The address itself is always among them, so an heir is known by them.
+    inherits = frozenset(f for f in fields - {SOURCE} if not tags.is_tags(f))
     if not inherits:
         return contact
     return replace(

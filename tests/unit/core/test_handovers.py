@@ -102,23 +102,29 @@ def test_f44_a_circle_of_holders_is_called_one():
 
 @pytest.mark.parametrize("email", [ADA, "ADA@Example.com"])
 def test_f44_an_heir_inherits_what_a_value_can_overwrite(email: str):
-    """Not the address itself, nor tags and the source, which Meisa keeps anyway."""
+    """Not tags and the source, which Meisa keeps anyway; the address is always among it."""
     found = heir(NEW, person(email), [GONE])
-    assert found.inherits == {"first_name", PLAN, SEATS}
+    assert found.inherits == {"email", "first_name", PLAN, SEATS}
     assert found.in_doubt == frozenset()
 
 
 def test_f44_several_who_are_gone_leave_all_they_had():
     """Whichever of them Meisa takes it for."""
     other = claim("8", leaves=frozenset({"last_name"}))
-    assert heir(NEW, person(), [GONE, other]).inherits == {"first_name", "last_name", PLAN, SEATS}
+    assert heir(NEW, person(), [GONE, other]).inherits == {
+        "email",
+        "first_name",
+        "last_name",
+        PLAN,
+        SEATS,
+    }
 
 
 def test_f44_what_an_heir_has_itself_is_in_doubt():
     """Whatever Meisa makes of the two, it ends with the heir's values."""
     found = heir(replace(KNOWN, pending={"email": ADA}), None, [GONE])
-    assert found.inherits == {"first_name", PLAN, SEATS}
-    assert found.in_doubt == {PLAN}
+    assert found.inherits == {"email", "first_name", PLAN, SEATS}
+    assert found.in_doubt == {"email", PLAN}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,7 @@ def test_f44_what_an_heir_has_itself_is_in_doubt():
     [
         (ADA, []),
         (ADA, [claim()]),
-        (ADA, [claim(leaves=frozenset({"email", "source", "tag_names"}))]),
+        (ADA, [claim(leaves=frozenset({"source", "tag_names"}))]),
         ("other@example.com", [GONE]),
         (None, [GONE]),
     ],

@@ -258,7 +258,11 @@ def test_f44_a_known_contact_that_takes_the_address_sends_all_of_both(settled: W
         "first_name": "Name 3",
         "custom_fields": {"plan": None},
     }
-    assert settled.state.contacts["3"].inherits == {"first_name", "custom_fields.plan"}
+    assert settled.state.contacts["3"].inherits == {
+        "email",
+        "first_name",
+        "custom_fields.plan",
+    }
     # Somebody merged or removed the other one over there.
     settled.meisa.forget("1")
     settled.state.release()
