@@ -1,23 +1,13 @@
 """Peak memory: planning a first load, and a run that finds nothing to do."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.commands import Ran, run
+from benchmarks.measure import Measure
 from benchmarks.workload import MAPPINGS, app_database
 from meisa_cdc.sandbox import Account, SandboxOptions, SandboxServer
 
 HELD = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """One figure and what it should not exceed."""
-
-    name: str
-    value: float
-    unit: str
-    goal: float
 
 
 def measure(folder: Path, users: int) -> list[Measure]:
