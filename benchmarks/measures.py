@@ -11,7 +11,8 @@ class Measure:
     value: float
     #: Empty for a ratio.
     unit: str = ""
-    goal: float
+    #: None: printed beside another, held to nothing.
+    goal: float | None = None
     #: The figure should reach the goal instead.
     at_least: bool = False
     #: Places after the point.
@@ -22,11 +23,13 @@ class Measure:
     @property
     def met(self) -> bool:
         """Whether the goal is reached."""
+        if self.goal is None:
+            return True
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
         sign = "≥" if self.at_least else "≤"
-        goal = f"(goal {sign} {self.goal:.{self.digits}f})"
+        goal = "" if self.goal is None else f" (goal {sign} {self.goal:.{self.digits}f})"
         beside = f"  {self.beside}" if self.beside else ""
-        return f"{self.name} {self.value:.{self.digits}f}{unit} {goal}{beside}"
+        return f"{self.name} {self.value:.{self.digits}f}{unit}{goal}{beside}"

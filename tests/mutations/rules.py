@@ -173,8 +173,8 @@ RULES = (
     Rule(
         name="delivery: only one request of a contact is under way",
         file=f"{SYNC}push.py",
-        old="now, 1, list(self.flights), favour",
-        new="now, 1, [], favour",
+        old="now, room, list(self.flights), favour",
+        new="now, room, [], favour",
         tests=(f"{T_SYNC}push.py",),
     ),
     Rule(
@@ -247,7 +247,7 @@ RULES = (
     Rule(
         name="state: the intent is stored with the grant",
         file=f"{STATE}budget.py",
-        old="                self._stored.store(connection, row_of(contact, row.id, row))\n",
+        old="            self._stored.store(connection, intents)\n",
         new="",
         tests=(f"{T_BUDGET}test_the_intent_is_stored_with_the_grant[sqlite]",),
     ),
