@@ -8,25 +8,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory
+from benchmarks import memory, push
 from benchmarks.measures import Measure
 from benchmarks.simulation import report
 
 RESULTS = Path(__file__).parent / "results.json"
-MEMORY, SIMULATION = "memory", "simulation"
+MEMORY, PUSH, SIMULATION = EVERY = "memory", "push", "simulation"
 
 
 def main() -> int:
     """Run the benchmarks; return 1 where a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("what", nargs="*", help=f"{MEMORY}, {SIMULATION}; all of them if none")
+    parser.add_argument("what", nargs="*", help=f"{', '.join(EVERY)}; all of them if none")
     parser.add_argument("--users", type=int, default=200_000, help="contacts of the first load")
     parser.add_argument("--days", type=float, default=7.0, help="days of overload to simulate")
     options = parser.parse_args()
-    unknown = set(options.what) - {MEMORY, SIMULATION}
+    unknown = set(options.what) - set(EVERY)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
-    what = options.what or [MEMORY, SIMULATION]
+    what = options.what or EVERY
     measures: list[Measure] = []
     extra: dict[str, Any] = {}
     if SIMULATION in what:
@@ -34,6 +34,9 @@ def main() -> int:
         print(*report.table(runs), sep="\n", end="\n\n")
         measures += report.measures(runs)
         extra["simulation"] = [asdict(each) | asdict(runs[each]) for each in runs]
+    if PUSH in what:
+        with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
+            measures += push.measure(Path(folder))
     if MEMORY in what:
         with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
             measures += memory.measure(Path(folder), options.users)

@@ -10,7 +10,7 @@ from meisa_cdc.core.durations import spoken
 from meisa_cdc.core.errors import MeisaCdcError, MeisaUnavailable
 from meisa_cdc.core.traffic import after_any
 from meisa_cdc.ports import Budget, Clock
-from meisa_cdc.records import Grant
+from meisa_cdc.records import Concluded, Grant
 
 #: Seconds a request waits for its turn before it is left to the next run.
 PATIENCE = 120.0
@@ -60,9 +60,11 @@ def within_budget(
             return after_any(pacing.windows, usage, outcome, started=started, now=now)
 
         most, since = _extent(pacing.windows, now)
-        budget.complete(grant, now=now, outcome=outcome, react=reacted, most=most, since=since)
+        failed = Concluded(grant=grant, now=now, outcome=outcome, react=reacted)
+        budget.complete(failed, most=most, since=since)
         raise
-    budget.complete(grant, now=clock.now(), outcome=Outcome(kind=Kind.ACCEPTED, code="accepted"))
+    accepted = Outcome(kind=Kind.ACCEPTED, code="accepted")
+    budget.complete(Concluded(grant=grant, now=clock.now(), outcome=accepted))
     return result
 
 

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Claim, Contact, Staged
-from meisa_cdc.core.delivery import Answer, Outcome, Request
+from meisa_cdc.core.delivery import Answer, Request
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.records import (
+    Concluded,
     Counts,
     DeliveryRecord,
     Grant,
@@ -73,37 +74,39 @@ class Budget(Protocol):
         now: float,
         deadline: float,
         admit: Callable[[Usage], Sequence[float] | None],
-        external_id: str = "",
-        intend: Callable[[Contact], tuple[Contact, Request] | None] | None = None,
         most: int = 0,
         since: float = 0.0,
     ) -> Grant | None:
-        """Store in one transaction that a request starts: its row, the paces, the intent.
+        """Store in one transaction that a request about no contact starts: its row, the paces.
 
         `admit` gets the use as it is inside the transaction, as `usage` returns it, and
         returns the paces to store; None: there is no room after all, since another process
         started a request meanwhile, and nothing is stored.
-        `intend` gets the contact as it is now and returns it with its fields in doubt, beside
-        the request to send; None: there is nothing left to send, and nothing is stored.
         """
 
-    def complete(
+    def grant_deliveries(
         self,
-        grant: Grant,
+        keys: Sequence[str],
         *,
         now: float,
-        outcome: Outcome,
-        settle: Callable[[Contact], Contact] | None = None,
-        not_before: float = 0.0,
-        react: Callable[[Usage, int], Usage] | None = None,
+        deadline: float,
+        admit: Callable[[Usage], Sequence[float] | None],
+        intend: Callable[[Contact], tuple[Contact, Request] | None],
         most: int = 0,
         since: float = 0.0,
-    ) -> None:
-        """Store in one transaction what came of a request, and what it does to its contact.
+    ) -> Sequence[Grant]:
+        """Store in one transaction that requests start: their rows, the paces, the intents.
 
-        `react` gets the use, as `usage` returns it, and, after a rejection, how many of the
-        newest deliveries were rejected (else 0); what it returns of pause, throttle and breaker
-        is stored.
+        They start in the order of these keys, each admitted as in `grant`, with the ones
+        before it in use. The first that is not admitted, or has nothing to send, is the end.
+        `intend` gets the contact as it is now and returns it with its fields in doubt, beside
+        the request to send; None: there is nothing left to send.
+        """
+
+    def complete(self, *concluded: Concluded, most: int = 0, since: float = 0.0) -> None:
+        """Store in one transaction what came of requests, and what it does to their contacts.
+
+        `most` and `since` say what `react` sees of the use, as in `usage`.
         """
 
     def forgive(self) -> None:
@@ -153,11 +156,11 @@ class Contacts(Protocol):
         """Load these contacts, decide each anew and store all of it in one transaction."""
 
     def next_deliveries(
-        self, now: float, most: int, busy: Sequence[str] = (), *, favour: int | None = None
+        self, now: float, most: int, busy: Sequence[str] = (), *, favour: Sequence[int | None] = ()
     ) -> Sequence[str]:
         """Return the keys of the next contacts to deliver, the most urgent and oldest first.
 
-        `favour` is the rank whose turn it is, where it has anything to deliver.
+        `favour` says of each place whose turn it is: a rank, where that has anything left.
         """
 
     def next_attempt(self) -> float | None:

@@ -1,11 +1,12 @@
 """What the state holds and remembers: observations, mappings, holds, requests, runs."""
 
-from collections.abc import Mapping as Dict, Sequence
+from collections.abc import Callable, Mapping as Dict, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Request
+from meisa_cdc.core.delivery import Outcome, Request
 from meisa_cdc.core.mapping import Column
 
 
@@ -87,6 +88,23 @@ class Grant:
 
     id: int
     request: Request | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concluded:
+    """What came of one request."""
+
+    grant: Grant
+    #: Epoch seconds of the answer.
+    now: float
+    outcome: Outcome
+    #: What it does to the contact; None: nothing.
+    settle: Callable[[Contact], Contact] | None = None
+    #: Epoch seconds before which the contact is not tried again.
+    not_before: float = 0.0
+    #: Gets the use and, after a rejection, how many of the newest deliveries were rejected (else
+    #: 0); what it returns of pause, throttle and breaker is stored.
+    react: Callable[[Usage, int], Usage] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Which delivery is next: class, then oldest, and now and then a turn for what waits longest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
 
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.mapping import Priority
@@ -17,6 +18,26 @@ def favoured(turn: int) -> int | None:
     """
     priority = _TURNS.get(turn % ROUND)
     return None if priority is None else int(priority)
+
+
+def in_turn(
+    waiting: Sequence[str],
+    favoured: Mapping[int, Sequence[str]],
+    favour: Sequence[int | None],
+    most: int,
+) -> list[str]:
+    """Return that many of the keys in `waiting`, the first ones, but for turns of other classes.
+
+    `favour` says of each place which class has its turn there, `favoured` who is first in it.
+    """
+    chosen: dict[str, None] = {}
+    for _, turn in zip(range(most), chain(favour, repeat(None)), strict=False):
+        first = () if turn is None else favoured.get(turn, ())
+        key = next((key for key in chain(first, waiting) if key not in chosen), None)
+        if key is None:
+            break
+        chosen[key] = None
+    return list(chosen)
 
 
 def rank_of(contact: Contact, causes: Iterable[Priority]) -> int | None:

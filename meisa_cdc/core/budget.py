@@ -137,6 +137,12 @@ def admit(windows: Sequence[Window], usage: Usage, now: float) -> tuple[float, .
     return None if wait(windows, usage, now) > 0 else advance(windows, usage, now)
 
 
+def begun(usage: Usage, paces: Sequence[float], deadline: float) -> Usage:
+    """Return the usage once a delivery has started that is given up by then at the latest."""
+    done = tuple(sorted((deadline, *usage.done), reverse=True))
+    return replace(usage, done=done, paces=tuple(paces), turn=usage.turn + 1)
+
+
 def paused(usage: Usage, until: float) -> Usage:
     """Return the usage after we were told to wait; a shorter wait does not end a longer one."""
     return replace(usage, paused_until=max(usage.paused_until, until))

@@ -2,23 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from meisa_cdc.core.breaker import JUDGED, Breaker, forgiving
-from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.budget import Usage, begun
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Kind, Outcome, Request, is_rejection
+from meisa_cdc.core.delivery import Kind, Request, is_rejection
 from meisa_cdc.core.sharing import Throttle
-from meisa_cdc.records import Grant
+from meisa_cdc.records import Concluded, Grant
 from meisa_cdc.state.engine import AnyRow, Database
-from meisa_cdc.state.rows import contact_of, dumps, loads, row_of
+from meisa_cdc.state.rows import ContactRow, contact_of, dumps, loads, row_of
 from meisa_cdc.state.schema import ONLY, budget, grants
 from meisa_cdc.state.settling import Settling
 
 Intend = Callable[[Contact], tuple[Contact, Request] | None]
 Admit = Callable[[Usage], Sequence[float] | None]
-React = Callable[[Usage, int], Usage]
 
 _NEWEST = (
     select(grants.c.done_at)
@@ -43,6 +43,7 @@ _REACT = (
         breaker=bindparam("new_breaker"),
     )
 )
+_START = insert(grants).returning(grants.c.id, grants.c.external_id)
 _LAST = select(func.coalesce(func.max(grants.c.id), 0))
 _CODES = (
     select(grants.c.code)
@@ -74,7 +75,8 @@ class SqlBudget:
     def usage(self, most: int, since: float = 0.0) -> Usage:
         """Return what was started, and answered after `since`: that many newest entries at most."""
         row = self._database.rows(_BUDGET)[0]
-        return _usage(row, self._database.column(_NEWEST, {"most": most, "since": since}))
+        wanted = {"most": most, "since": since}
+        return _usage(row, self._database.column(_NEWEST, wanted) if most else ())
 
     def grant(
         self,
@@ -82,72 +84,86 @@ class SqlBudget:
         *,
         now: float,
         deadline: float,
-        admit: Callable[[Usage], Sequence[float] | None],
-        external_id: str = "",
-        intend: Intend | None = None,
+        admit: Admit,
         most: int = 0,
         since: float = 0.0,
     ) -> Grant | None:
-        """Store in one transaction that a request starts: its row, the paces, the intent.
+        """Store in one transaction that a request about no contact starts: its row, the paces.
 
-        The commit survives a loss of power: a request that left is never forgotten.
         `admit` gets the use inside the transaction, as `usage` returns it, and returns the
         paces to store; None where another process left no room meanwhile.
         """
         with self._database.write(durable=True) as connection:
-            stored = connection.execute(_LOCKED).one()
-            paces = admit(_usage(stored, _newest(connection, most, since)))
+            usage = _use(connection, most, since)
+            paces = admit(usage)
             if paces is None:
                 return None
-            request = None
-            if intend is not None:
-                request = self._intend(connection, external_id, intend)
-                if request is None:
-                    return None
-            turn = stored.turn + (request is not None)
-            connection.execute(_SET_PACES, {"new_paces": dumps(list(paces)), "new_turn": turn})
-            return Grant(
-                id=_start(connection, kind, external_id, now, deadline, request), request=request
-            )
+            connection.execute(_SET_PACES, _paces(replace(usage, paces=paces)))
+            added = connection.execute(_START, _row(kind, None, now, deadline))
+            return Grant(id=added.scalar_one(), request=None)
 
-    def complete(
+    def grant_deliveries(
         self,
-        grant: Grant,
+        keys: Sequence[str],
         *,
         now: float,
-        outcome: Outcome,
-        settle: Callable[[Contact], Contact] | None = None,
-        not_before: float = 0.0,
-        react: React | None = None,
+        deadline: float,
+        admit: Admit,
+        intend: Intend,
         most: int = 0,
         since: float = 0.0,
-    ) -> None:
-        """Store in one transaction what came of a request, and what it does to its contact.
+    ) -> Sequence[Grant]:
+        """Store in one transaction that requests start: their rows, the paces, the intents.
 
-        `react` gets the use and how many of the newest deliveries were rejected, and returns the
-        use with pause, throttle and breaker as they are to be stored.
+        The commit survives a loss of power: a request that left is never forgotten.
         """
+        with self._database.write(durable=True) as connection:
+            usage = _use(connection, most, since)
+            rows = self._stored.locked(connection, keys)
+            intents: list[ContactRow] = []
+            requests: list[Request] = []
+            for key in keys:
+                paces = admit(usage)
+                row = rows.get(key)
+                intended = None if paces is None or row is None else intend(contact_of(row))
+                if paces is None or row is None or intended is None:
+                    break
+                intents.append(row_of(intended[0], row.id, row))
+                requests.append(intended[1])
+                usage = begun(usage, paces, deadline)
+            if not requests:
+                return ()
+            self._stored.store(connection, intents)
+            connection.execute(_SET_PACES, _paces(usage))
+            starts = [_row(request.kind, request, now, deadline) for request in requests]
+            ids = {key: number for number, key in connection.execute(_START, starts).all()}
+            return [Grant(id=ids[each.external_id], request=each) for each in requests]
+
+    def complete(self, *concluded: Concluded, most: int = 0, since: float = 0.0) -> None:
+        """Store in one transaction what came of requests, and what it does to their contacts."""
         with self._database.write() as connection:
-            # In the order in which `grant` locks, or the two would wait for each other.
-            stored = connection.execute(_LOCKED).one() if react is not None else None
-            if grant.request is not None:
-                key = grant.request.external_id
-                for row in self._stored.locked(connection, [key]):
-                    contact = contact_of(row)
-                    after = row_of(settle(contact) if settle else contact, row.id, row)
-                    self._stored.store(connection, after._replace(not_before=not_before))
-            done = {
-                "grant": grant.id,
-                "at": now,
-                "new_code": outcome.code,
-                "new_message": outcome.message,
-            }
-            connection.execute(_DONE, done)
-            if react is not None and stored is not None:
-                usage = _usage(stored, _newest(connection, most, since) if most else ())
-                rejected = outcome.kind is Kind.REJECTED
-                count = _rejections(connection, usage.breaker.forgiven) if rejected else 0
-                _store(connection, usage, react(usage, count))
+            # In the order in which grants lock, or the two would wait for each other.
+            before = _use(connection, 0, 0.0)
+            self._settle(connection, [each for each in concluded if each.grant.request])
+            connection.execute(_DONE, [_done(each) for each in concluded])
+            usage = before
+            if most:
+                usage = replace(usage, done=_newest(connection, most, since))
+            for each in concluded:
+                if each.react is not None:
+                    rejected = each.outcome.kind is Kind.REJECTED
+                    count = _rejections(connection, usage.breaker.forgiven) if rejected else 0
+                    usage = each.react(usage, count)
+            _store(connection, before, usage)
+
+    def _settle(self, connection: Connection, concluded: Sequence[Concluded]) -> None:
+        about = {each.grant.request.external_id: each for each in concluded if each.grant.request}
+        after = []
+        for key, row in self._stored.locked(connection, list(about)).items():
+            settle, contact = about[key].settle, contact_of(row)
+            settled = row_of(settle(contact) if settle else contact, row.id, row)
+            after.append(settled._replace(not_before=about[key].not_before))
+        self._stored.store(connection, after)
 
     def forgive(self) -> None:
         """Let deliveries go on after rejections: earlier ones count no more."""
@@ -156,27 +172,11 @@ class SqlBudget:
             newest = connection.execute(_LAST).scalar_one()
             _store(connection, usage, replace(usage, breaker=forgiving(usage.breaker, newest)))
 
-    def _intend(self, connection: Connection, key: str, intend: Intend) -> Request | None:
-        for row in self._stored.locked(connection, [key]):
-            intended = intend(contact_of(row))
-            if intended is not None:
-                contact, request = intended
-                self._stored.store(connection, row_of(contact, row.id, row))
-                return request
-        return None
 
-
-def _start(
-    connection: Connection,
-    kind: str,
-    external_id: str,
-    now: float,
-    deadline: float,
-    request: Request | None,
-) -> int:
-    row = {
-        "kind": kind if request is None else request.kind,
-        "external_id": external_id,
+def _row(kind: str, request: Request | None, now: float, deadline: float) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "external_id": request.external_id if request else "",
         "started_at": now,
         "done_at": deadline,
         "open": True,
@@ -184,12 +184,30 @@ def _start(
         "message": "",
         "fields": dumps(sorted(request.fields) if request else []),
     }
-    added = connection.execute(insert(grants).returning(grants.c.id), row)
-    number: int = added.scalar_one()
-    return number
+
+
+def _done(concluded: Concluded) -> dict[str, Any]:
+    return {
+        "grant": concluded.grant.id,
+        "at": concluded.now,
+        "new_code": concluded.outcome.code,
+        "new_message": concluded.outcome.message,
+    }
+
+
+def _paces(usage: Usage) -> dict[str, Any]:
+    return {"new_paces": dumps(list(usage.paces)), "new_turn": usage.turn}
+
+
+def _use(connection: Connection, most: int, since: float) -> Usage:
+    """Return the use, which nobody else changes until the commit."""
+    stored = connection.execute(_LOCKED).one()
+    return _usage(stored, _newest(connection, most, since))
 
 
 def _newest(connection: Connection, most: int, since: float) -> Sequence[float]:
+    if not most:
+        return ()
     return connection.execute(_NEWEST, {"most": most, "since": since}).scalars().all()
 
 
@@ -200,7 +218,7 @@ def _rejections(connection: Connection, forgiven: int) -> int:
 
 
 def _store(connection: Connection, before: Usage, after: Usage) -> None:
-    if after == before:
+    if replace(after, done=before.done) == before:
         return
     changed = {
         "until": after.paused_until,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     update,
 )
 
+from meisa_cdc.core.backlog import in_turn
 from meisa_cdc.core.contact import Claim, Contact
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.values import email_key
@@ -226,20 +227,22 @@ class SqlContacts:
             self._settling.settle(connection, keys, decide)
 
     def next_deliveries(
-        self, now: float, most: int, busy: Sequence[str] = (), *, favour: int | None = None
+        self, now: float, most: int, busy: Sequence[str] = (), *, favour: Sequence[int | None] = ()
     ) -> Sequence[str]:
         """Return the keys of the next contacts to deliver, the most urgent and oldest first.
 
-        `favour` is the rank whose turn it is, where it has anything to deliver.
+        `favour` says of each place whose turn it is: a rank, where that has anything left.
         """
-        wanted: dict[str, object] = {"now": now, "most": most + len(busy)}
-        keys: Sequence[str] = ()
-        if favour is not None:
-            keys = self._database.column(_NEXT_OF, {**wanted, "favour": favour})
-        found = [key for key in keys if key not in busy]
-        if not found:
-            found = [key for key in self._database.column(_NEXT, wanted) if key not in busy]
-        return found[:most]
+        taken = frozenset(busy)
+
+        def first(statement: Select[str], **rank: int) -> list[str]:
+            wanted = {"now": now, "most": most + len(taken), **rank}
+            return [key for key in self._database.column(statement, wanted) if key not in taken]
+
+        waiting = first(_NEXT)
+        # The others' turns matter only where there are any.
+        ranks = {rank for rank in favour[:most] if rank is not None} if waiting else set()
+        return in_turn(waiting, {r: first(_NEXT_OF, favour=r) for r in ranks}, favour, most)
 
     def next_attempt(self) -> float | None:
         """Return the earliest epoch second at which a deferred contact may be tried again."""

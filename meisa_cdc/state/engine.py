@@ -28,8 +28,7 @@ SPARE_CONNECTIONS = 15
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
-_WRITES = "meisa_writes"
-_DURABLE = "meisa_durable"
+_LEVEL = "meisa_level"
 _FENCE = (
     select(lease.c.fence)
     .where(lease.c.id == ONLY)
@@ -50,8 +49,6 @@ class Database:
         self.fence: int | None = None
         #: Whether it is a file rather than a server.
         self.sqlite = engine.dialect.name == "sqlite"
-        self._writing = engine.execution_options(**{_WRITES: True})
-        self._durable = engine.execution_options(**{_WRITES: True, _DURABLE: True})
         # SQLite has one writer at a time: threads of ours queue here, not in its busy loop.
         self._turn: AbstractContextManager[object] = (
             threading.RLock() if self.sqlite else nullcontext()
@@ -79,8 +76,9 @@ class Database:
         """
         if self.read_only:
             raise StateRefused(f"{self.place} was opened for reading only.")
-        engine = self._durable if durable else self._writing
-        with translated(self.place), self._turn, engine.begin() as connection:
+        with translated(self.place), self._turn, self.engine.begin() as connection:
+            if self.sqlite:
+                _begin(connection, durable=durable)
             if fenced:
                 self._check_fence(connection)
             yield connection
@@ -116,21 +114,19 @@ def file_engine(file: Path, mode: str) -> Engine:
         max_overflow=SPARE_CONNECTIONS,
         hide_parameters=True,
     )
+    # No listener of transactions: one alone makes each statement twice as expensive.
     event.listen(engine, "connect", _set_up_writer if mode == "rw" else _set_up_reader)
-    event.listen(engine, "begin", _begin)
     return engine
 
 
 def empty_engine() -> Engine:
     """Return the engine of a database in memory, for a state that does not exist yet."""
-    engine = create_engine(
+    return create_engine(
         "sqlite+pysqlite://",
         connect_args={"check_same_thread": False, "isolation_level": None},
         poolclass=StaticPool,
         hide_parameters=True,
     )
-    event.listen(engine, "begin", _begin)
-    return engine
 
 
 def server_engine(url: URL, *, read_only: bool) -> Engine:
@@ -158,17 +154,16 @@ def _set_up_reader(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA cache_size = -16384")
 
 
-def _begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if not options.get(_WRITES):
-        connection.exec_driver_sql("BEGIN")
-        return
+def _begin(connection: Connection, *, durable: bool) -> None:
+    """Begin a writing transaction; reads of one statement see one state of the file without."""
+    driver = connection.connection.cursor()
     # NORMAL survives the death of the process; FULL, a flush to the disk, that of the machine.
-    level = "FULL" if options.get(_DURABLE) else "NORMAL"
-    if connection.info.get(_DURABLE) != level:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
-        connection.info[_DURABLE] = level
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    level = "FULL" if durable else "NORMAL"
+    if connection.info.get(_LEVEL) != level:
+        driver.execute(f"PRAGMA synchronous = {level}")
+        connection.info[_LEVEL] = level
+    driver.execute("BEGIN IMMEDIATE")
+    driver.close()
 
 
 def _set_up_session(connection: Any, _: object, *, read_only: bool) -> None:

@@ -109,6 +109,8 @@ def _closed_on_error(database: Database) -> Iterator[None]:
 def _look(database: Database, folder: Path) -> Schema:
     """Return what is there, before anything is changed."""
     with translated(database.place), database.engine.connect() as connection:
+        if database.sqlite:
+            connection.exec_driver_sql("BEGIN")
         schema = schema_of(connection, database.place, folder)
         if schema is Schema.NEWER:
             raise refuse_newer(database.place)

@@ -64,20 +64,23 @@ class Settling:
     def settle(self, connection: Connection, keys: Sequence[str], decide: Decide) -> None:
         """Store what `decide` returns for each of these keys."""
         keys = list(dict.fromkeys(keys))
-        before = {row.external_id: row for row in self.locked(connection, keys)}
+        before = self.locked(connection, keys)
         batch = self._decide(connection, keys, before, decide)
         self._write_contacts(connection, batch.rows)
         if batch.observed or batch.gone:
             self._observe(connection, batch)
 
-    def locked(self, connection: Connection, keys: Sequence[str]) -> list[ContactRow]:
+    def locked(self, connection: Connection, keys: Sequence[str]) -> dict[str, ContactRow]:
         """Return the rows of these contacts, which nobody else changes until the commit."""
+        if not keys:
+            return {}
         parameters = {"keys": bound(keys, file=self._file)}
-        return [read_row(row) for row in connection.execute(self._locked, parameters).all()]
+        rows = map(read_row, connection.execute(self._locked, parameters).all())
+        return {row.external_id: row for row in rows}
 
-    def store(self, connection: Connection, row: ContactRow) -> None:
-        """Write one contact."""
-        self._write_contacts(connection, [row])
+    def store(self, connection: Connection, rows: Sequence[ContactRow]) -> None:
+        """Write contacts."""
+        self._write_contacts(connection, rows)
 
     def _decide(
         self,

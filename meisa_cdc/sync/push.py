@@ -1,7 +1,8 @@
 """Push: the backlog to Meisa, one request a contact, inside the budget."""
 
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait as wait_for
 from dataclasses import dataclass, field
 
@@ -13,7 +14,6 @@ from meisa_cdc.core.budget import Usage, Window
 from meisa_cdc.core.contact import EMAIL, Contact, confirming, overdue
 from meisa_cdc.core.delivery import (
     REMOVE_TAG,
-    UPSERT,
     Answer,
     Kind,
     Request,
@@ -25,7 +25,7 @@ from meisa_cdc.core.delivery import (
 )
 from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Clock, Meisa, State
-from meisa_cdc.records import Grant, Settled
+from meisa_cdc.records import Concluded, Grant, Settled
 
 #: Never wait longer than this in one go, so that a request to end is heard.
 LONGEST_WAIT = 0.5
@@ -35,6 +35,8 @@ SOON = 0.05
 DEADLINE_MARGIN = 5.0
 #: Contacts with something due that are looked at in one transaction.
 MOST_PROMOTED = 500
+#: Seconds between two looks at what is due.
+PROMOTING = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +75,8 @@ class Push:
     started: int = 0
     #: Failed attempts of contacts in a row; a restart begins anew, which only means sooner.
     attempts: Counter[str] = field(default_factory=Counter)
+    #: Epoch seconds at which nothing more was due.
+    _promoted_at: float = -math.inf
 
     def step(self, *, most: int | None = None) -> float | None:
         """Collect answers and start what may start, `most` further requests at most.
@@ -82,24 +86,26 @@ class Push:
         """
         self._collect()
         self._promote()
-        while most is None or most > 0:
+        most = self.concurrency if most is None else most
+        while most > 0 and len(self.flights) < self.concurrency:
             now = self.clock.now()
-            usage = self._sane(self.state.usage(self._most, self._since(now)))
-            if breaker.room(usage.breaker, self.concurrency, len(self.flights)) <= 0:
-                break
-            pause = self._pause(usage, now)
-            if pause is None:
+            usage = self.state.usage(0)
+            room = min(most, breaker.room(usage.breaker, self.concurrency, len(self.flights)))
+            halt = 0.0 if self._tries_at_once(usage.breaker) else breaker.wait(usage.breaker, now)
+            if halt is None:
                 return LONGEST_WAIT if self.flights else None
-            if pause > 0:
-                return self._first_of(pause)
-            following = self.state.next_deliveries(
-                now, 1, list(self.flights), favour=favoured(usage.turn)
-            )
-            if not following:
+            if room <= 0:
                 break
-            if not self._start(following[0], now):
-                return SOON
-            most = None if most is None else most - 1
+            if halt > 0:
+                return halt
+            favour = [favoured(usage.turn + place) for place in range(room)]
+            keys = self.state.next_deliveries(now, room, list(self.flights), favour=favour)
+            if not keys:
+                break
+            started = self._start(keys, now)
+            if started < len(keys):
+                return self._wait(now) or SOON
+            most -= started
         if self.flights:
             return LONGEST_WAIT
         return self._until_next_attempt()
@@ -112,23 +118,25 @@ class Push:
     @property
     def halted(self) -> bool:
         """Whether nothing is delivered for the time being, nor tried for who waits."""
-        return bool(self.breaker.halted) and not self._tries_at_once
+        stands = self.breaker
+        return bool(stands.halted) and not self._tries_at_once(stands)
 
-    @property
-    def _tries_at_once(self) -> bool:
-        return self.at_once and self.breaker.next_probe is not None
+    def _tries_at_once(self, stands: Breaker) -> bool:
+        return self.at_once and stands.next_probe is not None
 
-    def _pause(self, usage: Usage, now: float) -> float | None:
-        """Return the seconds until a delivery may start; None where a person has to act."""
-        halt = breaker.wait(usage.breaker, now)
-        if halt is None:
-            return None
-        return max(budget.wait(self.windows, usage, now), 0.0 if self.at_once else halt)
+    def _wait(self, now: float) -> float:
+        """Return the seconds until the windows have room again."""
+        usage = self.state.usage(self._most, self._since(now))
+        return budget.wait(self.windows, self._sane(usage), now)
 
     def _promote(self) -> None:
         """Make causes of what has ridden along, or may have been overwritten, for long enough."""
         now = self.clock.now()
+        if 0 <= now - self._promoted_at < PROMOTING:
+            return
         keys = self.state.due(now, MOST_PROMOTED)
+        if len(keys) < MOST_PROMOTED:
+            self._promoted_at = now
         if keys:
             self.state.settle(keys, lambda _, contact: _promoted(contact, now), now=now)
 
@@ -153,20 +161,34 @@ class Push:
             self._collect()
 
     def _collect(self) -> None:
-        for key in [key for key, flight in self.flights.items() if flight.future.done()]:
-            flight = self.flights.pop(key)
-            answer, came = flight.future.result()
-            self._conclude(key, flight, answer, came)
+        landed = {key: flight for key, flight in self.flights.items() if flight.future.done()}
+        if not landed:
+            return
+        concluded = {key: self._concluded(flight) for key, flight in landed.items()}
+        # How much of the windows was ours matters only where that was too much.
+        contested = any(each.outcome.code == traffic.TOO_MANY for each in concluded.values())
+        for key, each in concluded.items():
+            if each.outcome.kind is Kind.ACCEPTED and landed[key].request.takes_over:
+                self._take_over(landed[key].request)
+        self.state.complete(
+            *concluded.values(),
+            most=self._most if contested else 0,
+            since=self._since(self.clock.now()),
+        )
+        # An answer that could not be stored is not lost: it is collected again.
+        for key, each in concluded.items():
+            del self.flights[key]
+            self.outcomes[each.outcome.kind] += 1
+            self.attempts[key] = self.attempts[key] + 1 if each.outcome.attempt else 0
+        self.attempts += Counter()  # without those that are at nought
 
-    def _conclude(self, key: str, flight: Flight, answer: Answer, came: float) -> None:
-        outcome = judge(flight.request, answer)
-        self.outcomes[outcome.kind] += 1
-        if outcome.attempt:
-            self.attempts[key] += 1
-        else:
-            self.attempts.pop(key, None)
-        again = delay(self.attempts[key], self.jitter()) if outcome.attempt else 0.0
+    def _concluded(self, flight: Flight) -> Concluded:
+        """Return what came of a request, and what that does to its contact and to the others."""
         started = flight.started
+        answer, came = flight.future.result()
+        outcome = judge(flight.request, answer)
+        attempts = self.attempts[flight.request.external_id] + 1
+        again = delay(attempts, self.jitter()) if outcome.attempt else 0.0
 
         def settled(contact: Contact) -> Contact:
             return settle(contact, flight.request, outcome, started=started, now=came)
@@ -176,19 +198,14 @@ class Push:
                 self.windows, usage, outcome, started=started, now=came, rejected=rejected
             )
 
-        if outcome.kind is Kind.ACCEPTED and flight.request.takes_over:
-            self._take_over(flight.request)
-        self.state.complete(
-            flight.grant,
+        return Concluded(
+            grant=flight.grant,
             now=came,
             outcome=outcome,
             settle=settled,
             # Nobody who need not wait does, should the clock be set back.
             not_before=came + again if again else 0.0,
             react=reacted,
-            # How much of the windows was ours matters only where that was too much.
-            most=self._most if outcome.code == traffic.TOO_MANY else 0,
-            since=self._since(came),
         )
 
     def _take_over(self, request: Request) -> None:
@@ -208,31 +225,27 @@ class Push:
         longest = self.timeout + DEADLINE_MARGIN
         return budget.sane(self.windows, usage, self.clock.now(), longest)
 
-    def _first_of(self, pause: float) -> float | None:
-        """Return the budget's pause; None where nothing would be sent after it either."""
-        if self.flights or self.state.next_deliveries(self.clock.now() + pause, 1):
-            return pause
-        return self._until_next_attempt()
+    def _start(self, keys: Sequence[str], now: float) -> int:
+        """Start these deliveries in order, and return how many.
 
-    def _start(self, key: str, now: float) -> bool:
-        """Start a delivery, unless a pass settled it or a process took its room meanwhile."""
-        grant = self.state.grant(
-            UPSERT,
+        The rest is left where a pass settled one, or the windows have no room for more.
+        """
+        grants = self.state.grant_deliveries(
+            keys,
             now=now,
             deadline=now + self.timeout + DEADLINE_MARGIN,
-            external_id=key,
-            intend=_intent,
             admit=lambda usage: budget.admit(self.windows, self._sane(usage), now),
+            intend=_intent,
             most=self._most,
             since=self._since(now),
         )
-        if grant is None or grant.request is None:
-            return False
-        self.at_once = False
-        self._send(key, grant, grant.request, now)
-        return True
+        for grant in grants:
+            if grant.request is not None:
+                self._send(grant, grant.request, now)
+        self.at_once = self.at_once and not grants
+        return len(grants)
 
-    def _send(self, key: str, grant: Grant, request: Request, now: float) -> None:
+    def _send(self, grant: Grant, request: Request, now: float) -> None:
         def send() -> tuple[Answer, float]:
             if request.kind == REMOVE_TAG:
                 answer = self.meisa.remove_tag(request.meisa_id, request.body)
@@ -242,7 +255,9 @@ class Push:
 
         self.started += 1
         future = self.lanes.submit(send)
-        self.flights[key] = Flight(grant=grant, request=request, started=now, future=future)
+        self.flights[request.external_id] = Flight(
+            grant=grant, request=request, started=now, future=future
+        )
 
     def _until_next_attempt(self) -> float | None:
         again = self.state.next_attempt()

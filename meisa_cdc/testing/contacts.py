@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from meisa_cdc.core.backlog import in_turn
 from meisa_cdc.core.contact import EMAIL, Claim, Contact
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.values import email_key
@@ -123,16 +124,18 @@ class MemoryContacts(Steps):
                     self._observe(self.contacts[key], settled)
 
     def next_deliveries(
-        self, now: float, most: int, busy: Sequence[str] = (), *, favour: int | None = None
+        self, now: float, most: int, busy: Sequence[str] = (), *, favour: Sequence[int | None] = ()
     ) -> Sequence[str]:
         """Return the keys of the next contacts to deliver."""
-        ready = [
+        ready = sorted(
             (contact.rank, contact.since or 0.0, key)
             for key, contact in list(self.contacts.items())
             if contact.rank is not None and self.not_before.get(key, 0.0) <= now and key not in busy
-        ]
-        favoured = [each for each in ready if each[0] == favour]
-        return [key for *_, key in sorted(favoured or ready)[:most]]
+        )
+        of_rank: dict[int, list[str]] = {}
+        for rank, _, key in ready:
+            of_rank.setdefault(rank, []).append(key)
+        return in_turn([key for *_, key in ready], of_rank, favour, most)
 
     def next_attempt(self) -> float | None:
         """Return the earliest epoch second at which a deferred contact may be tried again."""

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from meisa_cdc.core.breaker import JUDGED, forgiving
-from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.budget import Usage, begun
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Kind, Outcome, Request, is_rejection
-from meisa_cdc.records import DeliveryRecord, Grant
+from meisa_cdc.core.delivery import Kind, Request, is_rejection
+from meisa_cdc.records import Concluded, DeliveryRecord, Grant
 from meisa_cdc.testing.records import MemoryRecords
 
 
@@ -34,72 +34,96 @@ class MemoryState(MemoryRecords):
         now: float,
         deadline: float,
         admit: Callable[[Usage], Sequence[float] | None],
-        external_id: str = "",
-        intend: Callable[[Contact], tuple[Contact, Request] | None] | None = None,
         most: int = 0,
         since: float = 0.0,
     ) -> Grant | None:
-        """Store that a request starts: its row, the paces, the intent."""
+        """Store that a request about no contact starts: its row, the paces."""
         with self.transaction("grant"):
             paces = admit(self.usage(most, since))
             if paces is None:
                 return None
-            request = None
-            if intend is not None:
-                contact = self.contacts.get(external_id)
-                intended = None if contact is None else intend(contact)
-                if intended is None:
-                    return None
-                intent, request = intended
-                self.put_contact(intent)
-            number = max(self.requests, default=0) + 1
-            record = DeliveryRecord(
-                id=number,
-                kind=kind if request is None else request.kind,
-                external_id=external_id,
-                started_at=now,
-                done_at=None,
-                code="",
-                message="",
-                fields=sorted(request.fields) if request else [],
-            )
-            self.requests[number] = (record, deadline)
-            turn = self._usage.turn + (request is not None)
-            self._usage = replace(self._usage, paces=tuple(paces), turn=turn)
-        return Grant(id=number, request=request)
+            self._usage = replace(self._usage, paces=tuple(paces))
+            return self._granted(kind, None, now, deadline)
 
-    def complete(
+    def grant_deliveries(
         self,
-        grant: Grant,
+        keys: Sequence[str],
         *,
         now: float,
-        outcome: Outcome,
-        settle: Callable[[Contact], Contact] | None = None,
-        not_before: float = 0.0,
-        react: Callable[[Usage, int], Usage] | None = None,
+        deadline: float,
+        admit: Callable[[Usage], Sequence[float] | None],
+        intend: Callable[[Contact], tuple[Contact, Request] | None],
         most: int = 0,
         since: float = 0.0,
-    ) -> None:
-        """Store what came of a request, and what it does to its contact."""
+    ) -> Sequence[Grant]:
+        """Store that requests start: their rows, the paces, the intents."""
+        intents = []
+        with self.transaction("grant"):
+            usage = self.usage(most, since)
+            for key in keys:
+                paces = admit(usage)
+                contact = self.contacts.get(key)
+                intended = None if paces is None or contact is None else intend(contact)
+                if paces is None or intended is None:
+                    break
+                intents.append(intended)
+                usage = begun(usage, paces, deadline)
+            self._usage = replace(usage, done=())
+            for intent, _ in intents:
+                self.put_contact(intent)
+            return [self._granted(request.kind, request, now, deadline) for _, request in intents]
+
+    def _granted(self, kind: str, request: Request | None, now: float, deadline: float) -> Grant:
+        number = max(self.requests, default=0) + 1
+        record = DeliveryRecord(
+            id=number,
+            kind=kind,
+            external_id=request.external_id if request else "",
+            started_at=now,
+            done_at=None,
+            code="",
+            message="",
+            fields=sorted(request.fields) if request else [],
+        )
+        self.requests[number] = (record, deadline)
+        return Grant(id=number, request=request)
+
+    def complete(self, *concluded: Concluded, most: int = 0, since: float = 0.0) -> None:
+        """Store what came of requests, and what it does to their contacts."""
         with self.transaction("complete"):
-            contact = self.contacts.get(grant.request.external_id) if grant.request else None
-            after = settle(contact) if settle and contact is not None else contact
-            before = self.requests.get(grant.id)
-            if before is not None:
-                record, _ = before
-                done = replace(record, done_at=now, code=outcome.code, message=outcome.message)
-                self.requests[grant.id] = (done, now)
+            settled = [self._settled(each) for each in concluded]
+            before = dict(self.requests)
+            for done in concluded:
+                self._end(done)
             try:
-                if react is not None:
-                    count = self._rejections() if outcome.kind is Kind.REJECTED else 0
-                    self._usage = replace(react(self.usage(most, since), count), done=())
+                self._usage = replace(self._after(concluded, most, since), done=())
             except BaseException:
-                if before is not None:
-                    self.requests[grant.id] = before
+                self.requests = before
                 raise
-            if after is not None:
-                self.put_contact(after)
-                self.not_before[after.external_id] = not_before
+            for contact, done in zip(settled, concluded, strict=True):
+                if contact is not None:
+                    self.put_contact(contact)
+                    self.not_before[contact.external_id] = done.not_before
+
+    def _after(self, concluded: Sequence[Concluded], most: int, since: float) -> Usage:
+        usage = self.usage(most, since)
+        for done in concluded:
+            if done.react is not None:
+                count = self._rejections() if done.outcome.kind is Kind.REJECTED else 0
+                usage = done.react(usage, count)
+        return usage
+
+    def _settled(self, done: Concluded) -> Contact | None:
+        request = done.grant.request
+        contact = self.contacts.get(request.external_id) if request else None
+        return done.settle(contact) if contact and done.settle else contact
+
+    def _end(self, done: Concluded) -> None:
+        if done.grant.id in self.requests:
+            record, _ = self.requests[done.grant.id]
+            code, message = done.outcome.code, done.outcome.message
+            ended = replace(record, done_at=done.now, code=code, message=message)
+            self.requests[done.grant.id] = (ended, done.now)
 
     def forgive(self) -> None:
         """Let deliveries go on after rejections: earlier ones count no more."""

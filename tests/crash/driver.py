@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import httpx
 
-from meisa_cdc.core.delivery import UPSERT, Answer
+from meisa_cdc.core.delivery import Answer
 from meisa_cdc.meisa import HttpMeisa
 from meisa_cdc.meisa.connection import Network
 from meisa_cdc.meisa.pool import PoolTransport
@@ -70,22 +70,21 @@ class MortalState:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._state, name)
 
-    def grant(self, kind: str, **details: Any) -> Any:
-        """Store an intent."""
-        if kind != UPSERT:
-            return self._state.grant(kind, **details)
+    def grant_deliveries(self, *arguments: Any, **details: Any) -> Any:
+        """Store intents."""
         self._reach("before the intent")
-        grant = self._state.grant(kind, **details)
-        if grant is not None:
+        grants = self._state.grant_deliveries(*arguments, **details)
+        if grants:
             self._reach("after the intent")
-        return grant
+        return grants
 
-    def complete(self, grant: Any, **details: Any) -> None:
-        """Store an outcome."""
-        if grant.request is not None:
+    def complete(self, *concluded: Any, **details: Any) -> None:
+        """Store outcomes."""
+        about = any(each.grant.request is not None for each in concluded)
+        if about:
             self._reach("answered, not recorded")
-        self._state.complete(grant, **details)
-        if grant.request is not None:
+        self._state.complete(*concluded, **details)
+        if about:
             self._reach("recorded")
 
     def settle(self, *arguments: Any, **details: Any) -> None:

@@ -16,6 +16,7 @@ from meisa_cdc.core.errors import (
 from meisa_cdc.core.suppression import PullFailed
 from meisa_cdc.pacing import Pacing
 from meisa_cdc.ports import SuppressionList, SuppressionResult
+from meisa_cdc.records import Concluded
 from meisa_cdc.suppress import KIND, outcome_of, pull
 from meisa_cdc.testing import HandClock, MemoryState, ScriptedMeisa
 
@@ -96,7 +97,9 @@ class Stage:
         assert grant is not None
         busy = Outcome(kind=Kind.DEFERRED, code="http_429")
         self.state.complete(
-            grant, now=START, outcome=busy, react=lambda usage, _: paused(usage, moment)
+            Concluded(
+                grant=grant, now=START, outcome=busy, react=lambda usage, _: paused(usage, moment)
+            )
         )
 
     @property

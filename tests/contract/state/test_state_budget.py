@@ -11,7 +11,7 @@ from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, Request, intend, request_for, settle
 from meisa_cdc.core.sharing import Throttle
 from meisa_cdc.ports import State
-from meisa_cdc.records import Grant, Settled
+from meisa_cdc.records import Concluded, Grant, Settled
 
 ACCEPTED = Outcome(kind=Kind.ACCEPTED, code="accepted", meisa_id="m-1")
 TIMED_OUT = Outcome(kind=Kind.UNKNOWN, code="no_answer", message="timed out", attempt=True)
@@ -49,15 +49,10 @@ def start(
     state: State, admit: Callable[[Usage], Sequence[float] | None] = lambda _: (11.0, 14.0)
 ) -> Grant | None:
     """Start a delivery of the contact, if it is admitted."""
-    return state.grant(
-        "upsert",
-        now=10.0,
-        deadline=40.0,
-        external_id="7",
-        intend=intent,
-        admit=admit,
-        most=2,
+    grants = state.grant_deliveries(
+        ["7"], now=10.0, deadline=40.0, intend=intent, admit=admit, most=2
     )
+    return grants[0] if grants else None
 
 
 def started(state: State) -> Grant:
@@ -85,7 +80,7 @@ def test_an_answer_replaces_the_deadline(state: State):
     """Once answered, a request counts from its answer."""
     grant = state.grant("ping", now=10.0, deadline=40.0, admit=lambda _: ())
     assert grant is not None
-    state.complete(grant, now=12.5, outcome=ACCEPTED)
+    state.complete(Concluded(grant=grant, now=12.5, outcome=ACCEPTED))
     assert list(state.usage(10).done) == [12.5]
 
 
@@ -101,7 +96,7 @@ def test_a_pause_is_not_cut_short(state: State):
     for until in (100.0, 60.0, 0.0):
         grant = state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
         assert grant is not None
-        state.complete(grant, now=2.0, outcome=TIMED_OUT, react=pausing(until))
+        state.complete(Concluded(grant=grant, now=2.0, outcome=TIMED_OUT, react=pausing(until)))
     assert state.usage(1).paused_until == 100.0
 
 
@@ -123,17 +118,14 @@ def test_with_nothing_left_to_send_nothing_is_stored(state: State, key: str):
     """No intent, or no such contact: no grant, no pace, no row."""
     pending(state, plan="pro")
     before = state.usage(10)
-    assert (
-        state.grant(
-            "upsert",
-            now=10.0,
-            deadline=40.0,
-            admit=lambda _: (99.0,),
-            external_id=key,
-            intend=lambda _: None,
-        )
-        is None
+    grants = state.grant_deliveries(
+        [key],
+        now=10.0,
+        deadline=40.0,
+        admit=lambda _: (99.0,),
+        intend=lambda _: None,
     )
+    assert list(grants) == []
     assert state.usage(10) == before
     assert list(state.deliveries()) == []
     assert state.load(["7"])["7"].in_doubt == frozenset()
@@ -147,9 +139,7 @@ def test_an_error_in_the_intent_stores_nothing(state: State):
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        state.grant(
-            "upsert", now=1.0, deadline=2.0, admit=lambda _: (9.0,), external_id="7", intend=broken
-        )
+        state.grant_deliveries(["7"], now=1.0, deadline=2.0, admit=lambda _: (9.0,), intend=broken)
     assert list(state.usage(9).done) == []
     assert list(state.usage(9).paces) == []
 
@@ -161,10 +151,7 @@ def test_an_accepted_request_moves_into_the_ledger(state: State):
     request = grant.request
     assert request is not None
     state.complete(
-        grant,
-        now=12.0,
-        outcome=ACCEPTED,
-        settle=lambda c: accepted(c, request),
+        Concluded(grant=grant, now=12.0, outcome=ACCEPTED, settle=lambda c: accepted(c, request))
     )
     stored = state.load(["7"])["7"]
     assert (stored.ledger["custom_fields.plan"], stored.meisa_id) == ("pro", "m-1")
@@ -186,10 +173,7 @@ def test_an_outcome_meets_the_contact_as_it_is_by_then(state: State):
 
     state.settle(["7"], newer, now=11.0)
     state.complete(
-        grant,
-        now=12.0,
-        outcome=ACCEPTED,
-        settle=lambda c: accepted(c, request),
+        Concluded(grant=grant, now=12.0, outcome=ACCEPTED, settle=lambda c: accepted(c, request))
     )
     stored = state.load(["7"])["7"]
     assert stored.ledger["custom_fields.plan"] == "pro"
@@ -199,7 +183,7 @@ def test_an_outcome_meets_the_contact_as_it_is_by_then(state: State):
 def test_what_nobody_knows_stays_in_doubt(state: State):
     """A request without an answer is on record with its reason, its fields in doubt."""
     pending(state, plan="pro")
-    state.complete(started(state), now=40.0, outcome=TIMED_OUT, not_before=50.0)
+    state.complete(Concluded(grant=started(state), now=40.0, outcome=TIMED_OUT, not_before=50.0))
     assert state.load(["7"])["7"].in_doubt == {"custom_fields.plan"}
     (record,) = state.deliveries()
     assert (record.code, record.message) == ("no_answer", "timed out")
@@ -214,7 +198,9 @@ def test_an_error_while_settling_leaves_the_request_open(state: State):
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        state.complete(grant, now=12.0, outcome=ACCEPTED, settle=broken, react=pausing(99.0))
+        state.complete(
+            Concluded(grant=grant, now=12.0, outcome=ACCEPTED, settle=broken, react=pausing(99.0))
+        )
     (record,) = state.deliveries()
     assert record.done_at is None
     assert state.usage(1).paused_until == 0.0
@@ -225,7 +211,7 @@ def test_a_request_that_is_no_delivery_has_no_contact(state: State):
     grant = state.grant("ping", now=10.0, deadline=40.0, admit=lambda _: (11.0,))
     assert grant is not None
     assert grant.request is None
-    state.complete(grant, now=11.0, outcome=ACCEPTED)
+    state.complete(Concluded(grant=grant, now=11.0, outcome=ACCEPTED))
     (record,) = state.deliveries()
     assert (record.kind, record.external_id, list(record.fields)) == ("ping", "", [])
 
@@ -276,10 +262,12 @@ def test_admission_and_reaction_see_the_use_since_then(state: State):
 
     grant = state.grant("ping", now=55.0, deadline=60.0, admit=admitting, most=3, since=30.0)
     assert grant is not None
-    state.complete(grant, now=57.0, outcome=ACCEPTED, react=reacting, most=2, since=20.0)
+    state.complete(
+        Concluded(grant=grant, now=57.0, outcome=ACCEPTED, react=reacting), most=2, since=20.0
+    )
     other = state.grant("ping", now=55.0, deadline=60.0, admit=lambda _: ())
     assert other is not None
-    state.complete(other, now=58.0, outcome=ACCEPTED, react=reacting)
+    state.complete(Concluded(grant=other, now=58.0, outcome=ACCEPTED, react=reacting))
     assert seen == [[50.0, 40.0], [57.0, 50.0], []]
 
 
@@ -302,11 +290,10 @@ def deliver(state: State, outcome: Outcome, key: str = "7") -> list[int]:
         told.append(rejected)
         return usage
 
-    grant = state.grant(
-        "upsert", now=1.0, deadline=2.0, external_id=key, intend=intent, admit=lambda _: ()
+    (grant,) = state.grant_deliveries(
+        [key], now=1.0, deadline=2.0, intend=intent, admit=lambda _: ()
     )
-    assert grant is not None
-    state.complete(grant, now=2.0, outcome=outcome, react=reacting)
+    state.complete(Concluded(grant=grant, now=2.0, outcome=outcome, react=reacting))
     return told
 
 
@@ -315,15 +302,17 @@ def learn(state: State, usage: Usage) -> None:
     grant = state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: (5.0,))
     assert grant is not None
     state.complete(
-        grant,
-        now=2.0,
-        outcome=TIMED_OUT,
-        react=lambda now, _: replace(
-            now,
-            paused_until=usage.paused_until,
-            throttle=usage.throttle,
-            breaker=usage.breaker,
-        ),
+        Concluded(
+            grant=grant,
+            now=2.0,
+            outcome=TIMED_OUT,
+            react=lambda now, _: replace(
+                now,
+                paused_until=usage.paused_until,
+                throttle=usage.throttle,
+                breaker=usage.breaker,
+            ),
+        )
     )
 
 
@@ -354,7 +343,7 @@ def test_a_reaction_sees_what_was_learnt_before(state: State):
 
     grant = state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
     assert grant is not None
-    state.complete(grant, now=2.0, outcome=ACCEPTED, react=reacting)
+    state.complete(Concluded(grant=grant, now=2.0, outcome=ACCEPTED, react=reacting))
     assert [(usage.breaker, usage.throttle) for usage in seen] == [(BREAKER, THROTTLE)]
 
 
@@ -389,7 +378,7 @@ def test_f63_what_is_forgiven_is_not_counted(state: State):
         told.append(rejected)
         return usage
 
-    state.complete(under_way, now=3.0, outcome=REJECTED, react=reacting)
+    state.complete(Concluded(grant=under_way, now=3.0, outcome=REJECTED, react=reacting))
     assert told == [0]
     assert deliver(state, REJECTED, "8") == [1]
 
@@ -415,11 +404,13 @@ def test_an_error_in_a_reaction_stores_nothing(state: State):
 
     with pytest.raises(ArithmeticError):
         state.complete(
-            grant,
-            now=12.0,
-            outcome=ACCEPTED,
-            settle=lambda c: replace(c, meisa_id="m-9"),
-            react=broken,
+            Concluded(
+                grant=grant,
+                now=12.0,
+                outcome=ACCEPTED,
+                settle=lambda c: replace(c, meisa_id="m-9"),
+                react=broken,
+            )
         )
     (record,) = state.deliveries()
     assert record.done_at is None
@@ -436,3 +427,117 @@ def test_turns_count_deliveries_alone(state: State):
     assert state.usage(0).turn == 1
     started(state)
     assert state.usage(0).turn == 2
+
+
+def crowd(state: State, *keys: str) -> None:
+    """Store contacts with something pending."""
+    for key in keys:
+        pending(state, key, plan="pro")
+
+
+def several(
+    state: State,
+    *keys: str,
+    room: int = 9,
+    told: list[Usage] | None = None,
+    sends: Callable[[Contact], tuple[Contact, Request] | None] = intent,
+) -> Sequence[Grant]:
+    """Start deliveries of these contacts, while fewer than `room` requests are in use."""
+
+    def admit(usage: Usage) -> Sequence[float] | None:
+        if told is not None:
+            told.append(usage)
+        return (float(len(usage.done)),) if len(usage.done) < room else None
+
+    return state.grant_deliveries(keys, now=10.0, deadline=40.0, admit=admit, intend=sends, most=9)
+
+
+def naming(meisa_id: str) -> Callable[[Contact], Contact]:
+    """Return what gives a contact this id."""
+    return lambda contact: replace(contact, meisa_id=meisa_id)
+
+
+def keys_of(grants: Sequence[Grant]) -> list[str]:
+    """Return whom these grants are about."""
+    return [grant.request.external_id for grant in grants if grant.request]
+
+
+def test_several_deliveries_start_together(state: State):
+    """Each is a row and an intent of its own, in the order asked for."""
+    crowd(state, "a", "b", "c")
+    grants = several(state, "c", "a", "b")
+    assert keys_of(grants) == ["c", "a", "b"]
+    assert len({grant.id for grant in grants}) == 3
+    records = {record.id: record for record in state.deliveries()}
+    assert [records[grant.id].external_id for grant in grants] == ["c", "a", "b"]
+    assert all(c.in_doubt == {"custom_fields.plan"} for c in state.load(["a", "b", "c"]).values())
+
+
+def test_each_of_several_counts_for_the_next(state: State):
+    """The windows are not exceeded by those that start at once, and each has its turn."""
+    crowd(state, "a", "b", "c")
+    told: list[Usage] = []
+    assert keys_of(several(state, "a", "b", "c", room=2, told=told)) == ["a", "b"]
+    assert [list(usage.done) for usage in told] == [[], [40.0], [40.0, 40.0]]
+    assert [usage.turn for usage in told] == [0, 1, 2]
+    assert (list(state.usage(9).paces), state.usage(9).turn) == ([1.0], 2)
+    assert state.load(["c"])["c"].in_doubt == frozenset()
+    assert len(list(state.deliveries())) == 2
+
+
+@pytest.mark.parametrize("settled", ["b", "unknown"])
+def test_those_behind_one_with_nothing_to_send_wait(state: State, settled: str):
+    """Whose turn it is would not be known otherwise."""
+    crowd(state, "a", "b", "c")
+
+    def sends(contact: Contact) -> tuple[Contact, Request] | None:
+        return None if contact.external_id == "b" else intent(contact)
+
+    assert keys_of(several(state, "a", settled, "c", sends=sends)) == ["a"]
+    assert state.load(["c"])["c"].in_doubt == frozenset()
+    assert state.usage(9).turn == 1
+
+
+def test_several_answers_are_stored_together(state: State):
+    """Each with its own time, outcome and contact; what they do to the use adds up."""
+    crowd(state, "a", "b")
+    concluded = [
+        Concluded(
+            grant=grant,
+            now=12.0 + place,
+            outcome=outcome,
+            settle=naming(f"m-{grant.id}"),
+            not_before=50.0 * place,
+            react=pausing(60.0 + place),
+        )
+        for place, (grant, outcome) in enumerate(
+            zip(several(state, "a", "b"), (ACCEPTED, TIMED_OUT), strict=True)
+        )
+    ]
+    state.complete(*concluded)
+    late, early = state.deliveries()
+    assert [(r.external_id, r.done_at, r.code) for r in (early, late)] == [
+        ("a", 12.0, "accepted"),
+        ("b", 13.0, "no_answer"),
+    ]
+    stored = state.load(["a", "b"])
+    assert [stored["a"].meisa_id, stored["b"].meisa_id] == [f"m-{early.id}", f"m-{late.id}"]
+    assert list(state.next_deliveries(13.0, 9)) == ["a"]
+    assert state.usage(0).paused_until == 61.0
+
+
+def test_one_answer_that_cannot_be_stored_stores_none(state: State):
+    """All of them are still open."""
+    crowd(state, "a", "b")
+    first, second = several(state, "a", "b")
+
+    def broken(_: Contact) -> Contact:
+        raise ArithmeticError
+
+    good = Concluded(
+        grant=first, now=12.0, outcome=ACCEPTED, settle=lambda c: replace(c, meisa_id="m")
+    )
+    with pytest.raises(ArithmeticError):
+        state.complete(good, Concluded(grant=second, now=12.0, outcome=ACCEPTED, settle=broken))
+    assert [record.done_at for record in state.deliveries()] == [None, None]
+    assert state.load(["a"])["a"].meisa_id == ""

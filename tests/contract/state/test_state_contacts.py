@@ -10,7 +10,7 @@ from meisa_cdc.core.contact import Claim, Contact, Late, Quarantined
 from meisa_cdc.core.delivery import Kind, Outcome, intend, request_for
 from meisa_cdc.core.values import Value
 from meisa_cdc.ports import State
-from meisa_cdc.records import Seen, Settled
+from meisa_cdc.records import Concluded, Seen, Settled
 
 IDENTITY, PLAN = "contacts/identity", "contacts/plan"
 HELD = Quarantined(code="rejected_400", message="no", payload=b"\x00\xff", since=7.5)
@@ -41,17 +41,15 @@ def flat(batches: Iterable[Iterable]) -> list:
 
 def fail(state: State, key: str, *, not_before: float) -> None:
     """Let a delivery of the contact fail, to be tried again at `not_before`."""
-    grant = state.grant(
-        "upsert",
+    (grant,) = state.grant_deliveries(
+        [key],
         now=1.0,
         deadline=2.0,
         admit=lambda _: (),
-        external_id=key,
         intend=lambda c: (intend(c, request_for(c)), request_for(c)),
     )
-    assert grant is not None
     outcome = Outcome(kind=Kind.DEFERRED, code="http_503", attempt=True)
-    state.complete(grant, now=2.0, outcome=outcome, not_before=not_before)
+    state.complete(Concluded(grant=grant, now=2.0, outcome=outcome, not_before=not_before))
 
 
 def test_a_contact_is_stored_whole(state: State):
@@ -314,6 +312,23 @@ def test_the_most_urgent_and_oldest_goes_first(state: State):
     assert list(state.next_deliveries(99.0, 2, ["early", "a"])) == ["late", "b"]
 
 
+def test_a_lower_class_may_have_its_turn(state: State):
+    """At its place in the order, where it has anything left; it loses nothing to it later."""
+    store(
+        state,
+        contact("background", rank=2, since=1.0),
+        contact("urgent", rank=0, since=3.0),
+        contact("b", rank=1, since=5.0),
+        contact("a", rank=1, since=5.0),
+    )
+    everyone = ["urgent", "background", "a", "b"]
+    assert list(state.next_deliveries(99.0, 9, favour=[None, 2, 2])) == everyone
+    assert list(state.next_deliveries(99.0, 2, favour=[1, 1, 2])) == ["a", "b"]
+    assert list(state.next_deliveries(99.0, 1, ["a"], favour=[1])) == ["b"]
+    assert list(state.next_deliveries(99.0, 1, ["background"], favour=[2])) == ["urgent"]
+    assert list(state.next_deliveries(99.0, 0, favour=[1])) == []
+
+
 def test_a_deferred_contact_waits(state: State):
     """After a failure the contact is not delivered before its time, and others are."""
     store(state, contact("a"), contact("b"))
@@ -437,11 +452,11 @@ def test_the_class_whose_turn_it_is_goes_first(state: State):
     )
     always = ["urgent", "normal", "older", "newer"]
     assert list(state.next_deliveries(99.0, 9)) == always
-    assert list(state.next_deliveries(99.0, 1, favour=2)) == ["older"]
-    assert list(state.next_deliveries(99.0, 9, favour=2)) == ["older", "newer"]
-    assert list(state.next_deliveries(99.0, 1, ["older"], favour=2)) == ["newer"]
-    assert list(state.next_deliveries(99.0, 1, ["older", "newer"], favour=2)) == ["urgent"]
-    assert list(state.next_deliveries(99.0, 1, favour=1)) == ["normal"]
+    assert list(state.next_deliveries(99.0, 1, favour=[2])) == ["older"]
+    assert list(state.next_deliveries(99.0, 3, favour=[2, None, 2])) == ["older", "urgent", "newer"]
+    assert list(state.next_deliveries(99.0, 1, ["older"], favour=[2])) == ["newer"]
+    assert list(state.next_deliveries(99.0, 1, ["older", "newer"], favour=[2])) == ["urgent"]
+    assert list(state.next_deliveries(99.0, 1, favour=[1])) == ["normal"]
     fail(state, "normal", not_before=200.0)
-    assert list(state.next_deliveries(99.0, 1, favour=1)) == ["urgent"]
-    assert list(state.next_deliveries(200.0, 1, favour=1)) == ["normal"]
+    assert list(state.next_deliveries(99.0, 1, favour=[1])) == ["urgent"]
+    assert list(state.next_deliveries(200.0, 1, favour=[1])) == ["normal"]

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Kind, Outcome
+from meisa_cdc.core.delivery import Kind, Outcome, request_for
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.core.values import Value
 from meisa_cdc.ports import State
-from meisa_cdc.records import HoldRecord, MappingRecord, Settled
+from meisa_cdc.records import Concluded, HoldRecord, MappingRecord, Settled
 
 PLAN = "contacts/plan"
 COLUMNS = (Column(name="external_id", type="integer"), Column(name="plan"))
@@ -29,12 +29,22 @@ CHANGES = {"a": b"\x01", "b": b"\x02"}
 
 def request(state: State, *, started: float, done: float | None, key: str = "") -> int:
     """Put a request on record; return its id."""
-    grant = state.grant(
-        "ping", now=started, deadline=started + 30, admit=lambda _: (), external_id=key
-    )
-    assert grant is not None
+    deadline = started + 30
+    if key:
+        state.settle([key], lambda *_: Settled(contact=Contact(external_id=key)), now=started)
+        (grant,) = state.grant_deliveries(
+            [key],
+            now=started,
+            deadline=deadline,
+            admit=lambda _: (),
+            intend=lambda contact: (contact, request_for(contact)),
+        )
+    else:
+        ping = state.grant("ping", now=started, deadline=deadline, admit=lambda _: ())
+        assert ping is not None
+        grant = ping
     if done is not None:
-        state.complete(grant, now=done, outcome=ACCEPTED)
+        state.complete(Concluded(grant=grant, now=done, outcome=ACCEPTED))
     return grant.id
 
 
@@ -216,7 +226,7 @@ def test_what_was_forgotten_may_still_end(state: State):
     newest = request(state, started=1.0, done=2.0)
     state.prune(100.0)
     state.end_run(run, 200.0, 0, {})
-    state.complete(grant, now=200.0, outcome=ACCEPTED)
+    state.complete(Concluded(grant=grant, now=200.0, outcome=ACCEPTED))
     assert list(state.runs(9)) == []
     assert [each.id for each in state.deliveries()] == [newest]
 

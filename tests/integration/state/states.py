@@ -39,9 +39,10 @@ def intent(contact: Contact) -> tuple[Contact, Request]:
 
 def start(state: State, key: str) -> Grant | None:
     """Start a delivery."""
-    return state.grant(
-        "upsert", now=10.0, deadline=40.0, admit=lambda _: (11.0,), external_id=key, intend=intent
+    grants = state.grant_deliveries(
+        [key], now=10.0, deadline=40.0, admit=lambda _: (11.0,), intend=intent
     )
+    return grants[0] if grants else None
 
 
 def statement(url: str, text: str) -> list:

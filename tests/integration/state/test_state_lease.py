@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from meisa_cdc.core.delivery import Kind, Outcome
 from meisa_cdc.core.errors import LeaseHeld, LeaseLost
+from meisa_cdc.records import Concluded
 from meisa_cdc.state import LeaseKeeper, SqlState, holder_name, open_state
 from meisa_cdc.testing import HandClock
 from tests.integration.state.states import fill, process, start, statement, waiting
@@ -130,7 +131,7 @@ def test_f07_a_process_that_lost_its_lease_writes_nothing(state_url: str, clock:
             with pytest.raises(LeaseLost):
                 write(paused)
         with pytest.raises(LeaseLost):
-            paused.complete(grant, now=50.0, outcome=DEFERRED)
+            paused.complete(Concluded(grant=grant, now=50.0, outcome=DEFERRED))
         assert (other.counts(), other.usage(99), list(other.deliveries()), other.runs(9)) == before
         assert other.load(["00000"])["00000"].in_doubt == {"email", "custom_fields.note"}
         fill(other, first=1000)

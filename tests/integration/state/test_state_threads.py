@@ -8,7 +8,7 @@ from meisa_cdc.core.budget import Usage, paused
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Outcome, settle
 from meisa_cdc.ports import State
-from meisa_cdc.records import Settled
+from meisa_cdc.records import Concluded, Settled
 from meisa_cdc.state import SqlState, open_state
 from meisa_cdc.testing import HandClock
 from tests.integration.state.states import CONTACTS, fill, intent, waiting
@@ -52,18 +52,19 @@ def test_the_budget_holds_across_processes(state_url: str, clock: HandClock):
 
 def deliver(state: State, key: str) -> None:
     """Deliver one contact, with a pause afterwards."""
-    grant = state.grant(
-        "upsert", now=1.0, deadline=9.0, admit=lambda _: (1.0,), external_id=key, intend=intent
+    (grant,) = state.grant_deliveries(
+        [key], now=1.0, deadline=9.0, admit=lambda _: (1.0,), intend=intent
     )
-    assert grant is not None
     request = grant.request
     assert request is not None
     state.complete(
-        grant,
-        now=2.0,
-        outcome=ACCEPTED,
-        settle=lambda contact: settle(contact, request, ACCEPTED, started=1.0, now=2.0),
-        react=lambda usage, _: paused(usage, 3.0),
+        Concluded(
+            grant=grant,
+            now=2.0,
+            outcome=ACCEPTED,
+            settle=lambda contact: settle(contact, request, ACCEPTED, started=1.0, now=2.0),
+            react=lambda usage, _: paused(usage, 3.0),
+        )
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.backlog import favoured, rank_of
+from meisa_cdc.core.backlog import favoured, in_turn, rank_of
 from meisa_cdc.core.contact import Contact, Quarantined
 from meisa_cdc.core.mapping import Priority
 
@@ -63,3 +63,14 @@ def test_every_tenth_delivery_is_for_each_lower_class():
     """The most urgent goes first in all others."""
     turns = [favoured(turn) for turn in range(20)]
     assert turns == [*[None] * 4, 1, *[None] * 4, 2] * 2
+
+
+def test_turns_among_several():
+    """A class takes its own place only, and leaves it to the others where it has nothing left."""
+    waiting = ["u1", "u2", "n1", "b1"]
+    favoured_first = {1: ["n1"], 2: ["b1"]}
+    assert in_turn(waiting, favoured_first, [None, 1, None, 2], 4) == ["u1", "n1", "u2", "b1"]
+    assert in_turn(waiting, favoured_first, [2, 2, 2], 3) == ["b1", "u1", "u2"]
+    assert in_turn(waiting, {}, [1], 2) == ["u1", "u2"]
+    assert in_turn(waiting, favoured_first, [], 9) == waiting
+    assert in_turn([], {}, [1, 2], 2) == []

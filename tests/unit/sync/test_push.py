@@ -8,6 +8,7 @@ import pytest
 
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Answer, Kind
+from meisa_cdc.core.errors import StateUnavailable
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.sync.push import LONGEST_WAIT, SOON, Push
 from meisa_cdc.testing.meisa import Scripted
@@ -479,7 +480,7 @@ def test_room_that_another_process_took_is_gone(changed: World):
 
     at_grant(changed, take)
     push = changed.push()
-    assert push.step() == SOON
+    assert push.step() == 15.0
     assert push.step() == 15.0
     assert changed.meisa.requests == []
 
@@ -532,6 +533,61 @@ def test_resting_ends_with_an_answer(world: World, delayed: Delayed):
     before = world.clock.now()
     push.rest(100.0)
     assert world.clock.now() == before
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_an_answer_that_could_not_be_stored_is_stored_later(
+    changed: World, delayed: Delayed, failures: int
+):
+    """The disk was full for a moment; Meisa is not asked once more for it."""
+    changed.plans({1: "pro", 2: "max"})
+    changed.meisa.answers.extend([500, "accept"])
+    changed.admit()
+    push = changed.push()
+    push.step()
+    delayed.answer_all()
+    left = failures
+
+    def on_step(reached: str) -> None:
+        nonlocal left
+        if reached == "complete.before" and left:
+            left -= 1
+            raise StateUnavailable("The disk is full.")
+
+    changed.state.on_step = on_step
+    for _ in range(failures):
+        with pytest.raises(StateUnavailable):
+            push.step()
+        assert sorted(push.flights) == ["1", "2"]
+    push.step()
+    assert push.outcomes == {Kind.DEFERRED: 1, Kind.ACCEPTED: 1}
+    assert (push.attempts, push.flights) == ({"1": 1}, {})
+    assert len(plan_bodies(changed)) == 2
+
+
+def test_turns_are_kept_where_several_start_at_once(world: World):
+    """Each class has the places it would have had one by one."""
+    world.sync()
+    world.bodies()
+    world.plans({1: "max", 2: "max", 3: "max"})
+    world.admit()
+    world.people(*range(1, 31))
+    world.admit()
+    world.concurrency = 7
+    order = started_order(world)
+    assert [place for place, key in enumerate(order) if key in {"1", "2", "3"}] == TURNS
+
+
+#: Of 30 deliveries after the three of the first load, where the normal class has its turns.
+TURNS = [1, 11, 21]
+
+
+def started_order(world: World) -> list[str]:
+    """Return whom the requests were about, in the order in which they were granted."""
+    push = world.push()
+    while (wait := push.step()) is not None:
+        push.rest(wait)
+    return [record.external_id for record in world.state.deliveries()][::-1][3:]
 
 
 def test_finishing_collects_what_is_answered_and_starts_nothing(world: World, delayed: Delayed):
