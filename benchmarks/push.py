@@ -15,7 +15,7 @@ from benchmarks.measures import Measure
 from meisa_cdc.core.budget import parse_windows, windows_of
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import request_for
-from meisa_cdc.meisa import MeisaClient
+from meisa_cdc.meisa import HttpMeisa
 from meisa_cdc.ports import Settled, State
 from meisa_cdc.state import open_state
 from meisa_cdc.sync.push import Push
@@ -81,7 +81,7 @@ def pushed(url: str, crowd: Sequence[Contact], file: Path) -> float:
     clock = SystemClock()
     with (
         open_state(f"sqlite:///{file}", clock=clock) as state,
-        MeisaClient(url, KEY, timeout=30.0, monotonic=time.monotonic, now=time.time) as meisa,
+        HttpMeisa(url, KEY, timeout=30.0, monotonic=time.monotonic, now=time.time) as meisa,
     ):
         state.lease("benchmark").acquire()
         fill(state, crowd)
