@@ -13,21 +13,20 @@ from benchmarks.measures import Measure
 from benchmarks.simulation import report
 
 RESULTS = Path(__file__).parent / "results.json"
-MEMORY, PUSH, SIMULATION = "memory", "push", "simulation"
-ALL = (MEMORY, PUSH, SIMULATION)
+MEMORY, PUSH, SIMULATION = EVERY = "memory", "push", "simulation"
 
 
 def main() -> int:
     """Run the benchmarks; return 1 where a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("what", nargs="*", help=f"{', '.join(ALL)}; all of them if none")
+    parser.add_argument("what", nargs="*", help=f"{', '.join(EVERY)}; all of them if none")
     parser.add_argument("--users", type=int, default=200_000, help="contacts of the first load")
     parser.add_argument("--days", type=float, default=7.0, help="days of overload to simulate")
     options = parser.parse_args()
-    unknown = set(options.what) - set(ALL)
+    unknown = set(options.what) - set(EVERY)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
-    what = options.what or ALL
+    what = options.what or EVERY
     measures: list[Measure] = []
     extra: dict[str, Any] = {}
     if SIMULATION in what:

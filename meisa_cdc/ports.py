@@ -9,6 +9,7 @@ from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Claim, Contact, Staged
 from meisa_cdc.core.delivery import Answer, Request
 from meisa_cdc.core.mapping import Column, Mapping
+from meisa_cdc.core.plan import Cost
 from meisa_cdc.records import (
     Concluded,
     Counts,
@@ -165,6 +166,9 @@ class Contacts(Protocol):
 
     def next_attempt(self) -> float | None:
         """Return the earliest epoch second at which a deferred contact may be tried again."""
+
+    def cost(self) -> Cost:
+        """Return which fields make the deliverable contacts wait for a request."""
 
     def counts(self) -> Counts:
         """Return how many contacts are in which condition."""

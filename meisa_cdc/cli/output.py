@@ -121,7 +121,6 @@ class Output:
             MofNCompleteColumn,
             Progress,
             TextColumn,
-            TimeRemainingColumn,
         )
 
         columns = (
@@ -129,10 +128,10 @@ class Output:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[outlook]}"),
         )
         with Progress(*columns, console=self._console(self._err), transient=True) as bar:
-            yield Steps(bar, bar.add_task(printable(label), total=total, rate=""))
+            yield Steps(bar, bar.add_task(printable(label), total=total, rate="", outlook=""))
 
     def _print(self, renderable: "RenderableType") -> None:
         if isinstance(renderable, str):
@@ -182,10 +181,17 @@ class Steps:
         self._bar = bar
         self._task = task
 
-    def reach(self, done: int, total: int | None = None) -> None:
-        """Say how much is done, and of how much where that has changed."""
+    @property
+    def seen(self) -> bool:
+        """Whether anybody looks at it."""
+        return self._bar is not None
+
+    def reach(self, done: int, total: int | None = None, outlook: str | None = None) -> None:
+        """Say how much is done; of how much, and how long it takes, where that has changed."""
         if self._bar is None or self._task is None:
             return
         speed = self._bar.tasks[0].speed
         rate = f"{speed * 60:.0f}/min" if speed else ""
-        self._bar.update(self._task, completed=done, total=total, rate=rate)
+        before = str(self._bar.tasks[0].fields["outlook"])
+        told = before if outlook is None else printable(outlook)
+        self._bar.update(self._task, completed=done, total=total, rate=rate, outlook=told)

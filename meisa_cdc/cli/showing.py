@@ -1,9 +1,10 @@
 """How plans, holds and times look as text."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meisa_cdc.core.contact import EMAIL
 from meisa_cdc.core.diff import Comparison, Invalid
 from meisa_cdc.core.durations import iso, spoken
 from meisa_cdc.core.guard import Hold
@@ -79,14 +80,25 @@ def _cost_lines(plan: Plan) -> Iterator[str]:
             f"Cost: {s.requests} requests, {spoken(plan.forecast.seconds)}, "
             f"done by {iso(plan.forecast.done_at)}."
         )
-        fields = sorted(plan.cost.by_field.items(), key=lambda each: (-each[1], each[0]))
-        yield (
-            "By field: "
-            + ", ".join(f"{name} {count}" for name, count in fields[:MOST_FIELDS])
-            + (f" and {len(fields) - MOST_FIELDS} more." if len(fields) > MOST_FIELDS else ".")
-        )
+        yield by_field_line(plan.cost.by_field, plan.cost.sole)
     else:
         yield "Nothing has to be sent."
+
+
+def by_field_line(by_field: Mapping[str, int], sole: Mapping[str, int]) -> str:
+    """Return how many requests each field is a cause of, and those it alone is the cause of."""
+    fields = sorted(by_field.items(), key=lambda each: (-each[1], each[0]))
+    more = f" and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
+    told = ", ".join(
+        f"{name} {count}"
+        + (
+            f" (send='with_others' would save {sole[name]})"
+            if sole.get(name) and name != EMAIL
+            else ""
+        )
+        for name, count in fields[:MOST_FIELDS]
+    )
+    return f"By field: {told}{more}."
 
 
 def hold_lines(holds: tuple[Hold, ...], digest: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """`meisa-cdc status`: what waits, how long, and why."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from meisa_cdc.cli.command import command
@@ -21,6 +22,7 @@ def status(session: Session) -> None:
 
 
 def _show(session: Session, document: dict[str, Any]) -> None:
+    from meisa_cdc.cli.showing import by_field_line
     from meisa_cdc.core.durations import iso, spoken
 
     output = session.output
@@ -35,8 +37,10 @@ def _show(session: Session, document: dict[str, Any]) -> None:
             f"Backlog: {backlog['total']} ({backlog['urgent']} urgent, {backlog['normal']} normal, "
             f"{backlog['background']} background); the oldest waits for "
             f"{spoken(backlog['oldest_seconds'] or 0)}; "
-            f"done in {spoken(document['forecast']['seconds'])}."
+            f"done in {spoken(document['forecast']['seconds'])}, "
+            f"by {iso(document['forecast']['done_at'])}."
         )
+        output.text(by_field_line(document["cost"]["by_field"], document["cost"]["sole"]))
     else:
         output.text("Backlog: empty.")
     windows = ", ".join(
@@ -44,6 +48,8 @@ def _show(session: Session, document: dict[str, Any]) -> None:
         for window in document["budget"]
     )
     output.text(f"Budget left: {windows}.")
+    for line in _trouble_lines(document):
+        output.text(line)
     if document["paused_until"]:
         output.text(f"Paused until {iso(document['paused_until'])}: Meisa asked us to wait.")
     _show_mappings(session, document)
@@ -56,6 +62,23 @@ def _show(session: Session, document: dict[str, Any]) -> None:
     for run in document["runs"]:
         ended = "unfinished" if run["ended_at"] is None else f"exit {run['exit_code']}"
         output.text(f"Run {run['run_id']}: {run['command']} at {iso(run['started_at'])}, {ended}.")
+
+
+def _trouble_lines(document: dict[str, Any]) -> Iterator[str]:
+    """Yield who else uses the key, and why nothing is delivered."""
+    from meisa_cdc.core.durations import iso
+
+    sharing, halt = document["sharing"], document["halt"]
+    if sharing:
+        yield f"We take {sharing['share']:.0%} of that: Meisa had answered 429."
+        if sharing["others"]:
+            yield (
+                f"The key is shared: others used at least {sharing['others']:.0%} of a window; "
+                f"set meisa.reserve to {sharing['reserve']:.0%}, or use a key of our own."
+            )
+    if halt:
+        after = f"next try at {iso(halt['next_try'])}" if halt["next_try"] else "until you act"
+        yield f"HALTED since {iso(halt['since'])}, {after}. {halt['message']}"
 
 
 def _show_mappings(session: Session, document: dict[str, Any]) -> None:

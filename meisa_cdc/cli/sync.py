@@ -1,5 +1,6 @@
 """`meisa-cdc sync`: one run."""
 
+import math
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +13,19 @@ from meisa_cdc.cli.selection import Exclude, Select, selected
 from meisa_cdc.cli.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from meisa_cdc.core.budget import Window
     from meisa_cdc.core.plan import Plan
-    from meisa_cdc.ports import SuppressionResult
+    from meisa_cdc.ports import State, SuppressionResult
     from meisa_cdc.sync.once import Limits, Ran
 
 FAILED = 1
 HELD = 3
 INVALID = 4
 INTERRUPTED = 130
+#: Seconds between two looks at how long it will take.
+OUTLOOK_EVERY = 2.0
 
 
 @command(
@@ -93,7 +99,7 @@ def _run(
             stopping=wiring.clock.stop.is_set,
             limits=limits,
             graceful=interrupts.graceful,
-            progress=steps.reach,
+            progress=_progress(steps, state, windows, wiring.clock.now),
             failures=[problem] if problem else [],
         )
         ran = run.run(approve=approve, planned=lambda plan: _announce(steps, plan))
@@ -103,6 +109,25 @@ def _run(
     session.output.json(document)
     _show(session, ran, document)
     return code
+
+
+def _progress(
+    steps: Steps, state: "State", windows: "Sequence[Window]", now: "Callable[[], float]"
+) -> "Callable[[int], None]":
+    """Return what moves the bar, and now and then says how long what is left takes."""
+    from meisa_cdc.sync.status import outlook
+
+    told = -math.inf
+
+    def reach(done: int) -> None:
+        nonlocal told
+        text = None
+        if steps.seen and not 0 <= now() - told < OUTLOOK_EVERY:
+            told = now()
+            text = outlook(state, windows, now=told)
+        steps.reach(done, outlook=text)
+
+    return reach
 
 
 def _announce(steps: Steps, plan: "Plan") -> None:

@@ -3,23 +3,27 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import (
+    JSON,
     Select,
     and_,
     bindparam,
     case,
+    cast,
     func,
     literal,
     or_,
     select,
     text,
+    true,
     union,
     union_all,
     update,
 )
 
 from meisa_cdc.core.backlog import in_turn
-from meisa_cdc.core.contact import Claim, Contact
+from meisa_cdc.core.contact import SOURCE, Claim, Contact
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.plan import Cost
 from meisa_cdc.core.values import email_key
 from meisa_cdc.records import Counts, Seen, Settled
 from meisa_cdc.state.bulk import among, bound
@@ -102,6 +106,24 @@ _RELEASE = update(contacts).values(
 )
 
 
+def _cost(*, file: bool) -> Select[tuple[str, int, int]]:
+    """Return field -> contacts that wait because of it, and of those: because of it alone."""
+    if file:
+        names = func.json_each(_c.pending).table_valued("key", name="names")
+    else:
+        keys = func.json_object_keys(cast(_c.pending, JSON))
+        names = keys.table_valued("key", name="names").render_derived()
+    causes = (
+        select(names.c.key, func.count().over(partition_by=_c.id).label("among"))
+        .select_from(contacts)
+        .join(names, true())
+        .where(_DELIVERABLE, names.c.key != SOURCE)
+        .subquery()
+    )
+    alone = func.sum(case((causes.c.among == 1, 1), else_=0))
+    return select(causes.c.key, func.count(), alone).group_by(causes.c.key)
+
+
 class SqlContacts:
     """`ports.Contacts` over a database."""
 
@@ -147,6 +169,7 @@ class SqlContacts:
             .with_for_update()
         )
         these = held.where(among(_c.external_id, "keys", file=file))
+        self._cost = _cost(file=file)
         self._release_all = _RELEASE.where(_c.id.in_(held))
         self._release = _RELEASE.where(_c.id.in_(these))
 
@@ -248,6 +271,14 @@ class SqlContacts:
         """Return the earliest epoch second at which a deferred contact may be tried again."""
         earliest: float | None = self._database.rows(_NEXT_ATTEMPT)[0][0]
         return earliest
+
+    def cost(self) -> Cost:
+        """Return which fields make the deliverable contacts wait for a request."""
+        rows = self._database.rows(self._cost)
+        return Cost(
+            by_field={name: total for name, total, _ in rows},
+            sole={name: alone for name, _, alone in rows if alone},
+        )
 
     def counts(self) -> Counts:
         """Return how many contacts are in which condition."""

@@ -167,6 +167,9 @@ class Push:
         concluded = {key: self._concluded(flight) for key, flight in landed.items()}
         # How much of the windows was ours matters only where that was too much.
         contested = any(each.outcome.code == traffic.TOO_MANY for each in concluded.values())
+        for key, each in concluded.items():
+            if each.outcome.kind is Kind.ACCEPTED and landed[key].request.takes_over:
+                self._take_over(landed[key].request)
         self.state.complete(
             *concluded.values(),
             most=self._most if contested else 0,
@@ -195,8 +198,6 @@ class Push:
                 self.windows, usage, outcome, started=started, now=came, rejected=rejected
             )
 
-        if outcome.kind is Kind.ACCEPTED and flight.request.takes_over:
-            self._take_over(flight.request)
         return Concluded(
             grant=flight.grant,
             now=came,

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from meisa_cdc.core.budget import Usage, Window, forecast, left
+from meisa_cdc.core.breaker import Breaker
+from meisa_cdc.core.budget import Usage, Window, forecast, left, period_of
+from meisa_cdc.core.durations import iso, spoken
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.sharing import Throttle, seen, share, suggested_reserve
 from meisa_cdc.ports import State
 from meisa_cdc.records import HoldRecord, MappingRecord, RunRecord
+from meisa_cdc.sync.once import halted_because
 
 
 def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5) -> dict[str, Any]:
     """Return the status document; times are epoch seconds, shown as ISO by who prints them."""
-    counts = state.counts()
+    counts, cost = state.counts(), state.cost()
     usage = state.usage(max(window.count for window in windows))
     waiting = sum(counts.backlog.values())
     seconds = forecast(windows, usage, waiting, now)
@@ -30,8 +34,11 @@ def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5
             "oldest_seconds": None if counts.oldest is None else max(0.0, now - counts.oldest),
         },
         "budget": [_window(window, usage, now) for window in windows],
+        "sharing": _sharing(windows, usage.throttle, now),
+        "halt": _halt(usage.breaker),
         "paused_until": usage.paused_until if usage.paused_until > now else None,
         "forecast": {"requests": waiting, "seconds": seconds, "done_at": now + seconds},
+        "cost": {"by_field": dict(cost.by_field), "sole": dict(cost.sole)},
         "mappings": [_mapping(record) for record in state.mappings().values()],
         "holds": [_hold(record) for record in state.holds()],
         "unmapped": state.note("unmapped_fields") or [],
@@ -42,11 +49,44 @@ def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5
     }
 
 
+def outlook(state: State, windows: Sequence[Window], *, now: float) -> str:
+    """Return in a few words how long the backlog takes under the windows as they are now."""
+    usage = state.usage(max(window.count for window in windows), now - period_of(windows))
+    waiting = sum(state.counts().backlog.values())
+    seconds = forecast(windows, usage, waiting, now)
+    return f"{spoken(seconds)} left, done by {iso(now + seconds)}" if waiting else ""
+
+
 def _window(window: Window, usage: Usage, now: float) -> dict[str, Any]:
     return {
         "count": window.count,
         "period_seconds": window.period,
         "left": left(window, usage, now),
+    }
+
+
+def _sharing(windows: Sequence[Window], throttle: Throttle, now: float) -> dict[str, Any] | None:
+    """Return what is known of others who use the key; None where nobody was lately seen to."""
+    part = share(throttle, now)
+    if not seen(throttle, now):
+        return None if part >= 1.0 else {"share": part, "others": None, "reserve": None}
+    reserve = max(1.0 - window.count / (window.limit or window.count) for window in windows)
+    return {
+        "share": part,
+        "others": throttle.others,
+        "reserve": suggested_reserve(throttle, reserve),
+    }
+
+
+def _halt(breaker: Breaker) -> dict[str, Any] | None:
+    """Return why nothing is delivered at present; None while deliveries go on."""
+    if not breaker.halted:
+        return None
+    return {
+        "reason": breaker.halted,
+        "message": halted_because(breaker),
+        "since": breaker.since,
+        "next_try": breaker.next_probe,
     }
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from meisa_cdc.core.backlog import in_turn
-from meisa_cdc.core.contact import EMAIL, Claim, Contact
+from meisa_cdc.core.contact import EMAIL, SOURCE, Claim, Contact
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.plan import Cost
 from meisa_cdc.core.values import email_key
 from meisa_cdc.records import Counts, Seen, Settled
 from meisa_cdc.testing.steps import Steps
@@ -145,6 +146,18 @@ class MemoryContacts(Steps):
             if at > 0 and self.contacts[key].rank is not None
         )
         return min(deferred, default=None)
+
+    def cost(self) -> Cost:
+        """Return which fields make the deliverable contacts wait for a request."""
+        waiting = [
+            contact.pending.keys() - {SOURCE}
+            for contact in list(self.contacts.values())
+            if contact.rank is not None
+        ]
+        return Cost(
+            by_field=Counter(name for names in waiting for name in names),
+            sole=Counter(name for names in waiting for name in names if len(names) == 1),
+        )
 
     def counts(self) -> Counts:
         """Return how many contacts are in which condition."""

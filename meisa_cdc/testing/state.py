@@ -92,26 +92,26 @@ class MemoryState(MemoryRecords):
         """Store what came of requests, and what it does to their contacts."""
         with self.transaction("complete"):
             settled = [self._settled(each) for each in concluded]
-            usage = self._usage
-            before = {each.grant.id: self.requests.get(each.grant.id) for each in concluded}
+            before = dict(self.requests)
+            for done in concluded:
+                self._end(done)
             try:
-                for done in concluded:
-                    self._end(done)
-                for done in concluded:
-                    self._react(done, most, since)
+                self._usage = replace(self._after(concluded, most, since), done=())
             except BaseException:
-                self._usage = usage
-                self.requests.update({n: each for n, each in before.items() if each is not None})
+                self.requests = before
                 raise
             for contact, done in zip(settled, concluded, strict=True):
                 if contact is not None:
                     self.put_contact(contact)
                     self.not_before[contact.external_id] = done.not_before
 
-    def _react(self, done: Concluded, most: int, since: float) -> None:
-        if done.react is not None:
-            count = self._rejections() if done.outcome.kind is Kind.REJECTED else 0
-            self._usage = replace(done.react(self.usage(most, since), count), done=())
+    def _after(self, concluded: Sequence[Concluded], most: int, since: float) -> Usage:
+        usage = self.usage(most, since)
+        for done in concluded:
+            if done.react is not None:
+                count = self._rejections() if done.outcome.kind is Kind.REJECTED else 0
+                usage = done.react(usage, count)
+        return usage
 
     def _settled(self, done: Concluded) -> Contact | None:
         request = done.grant.request

@@ -211,7 +211,7 @@ def test_a_state_of_0002_keeps_all_it_has(state_url: str, clock: HandClock, tmp_
         assert list(usage.done) == [4.0]
         assert usage.breaker == Breaker()
         assert list(state.due(90.0, 9)) == ["a"]
-        assert list(state.next_deliveries(50.0, 9, favour=(2,))) == ["a"]
+        assert list(state.next_deliveries(50.0, 9, favour=[2])) == ["a"]
         assert [record.code for record in state.deliveries()] == ["rejected_400"]
         state.lease("test").acquire()
         state.forgive()

@@ -262,8 +262,9 @@ def test_admission_and_reaction_see_the_use_since_then(state: State):
 
     grant = state.grant("ping", now=55.0, deadline=60.0, admit=admitting, most=3, since=30.0)
     assert grant is not None
-    done = Concluded(grant=grant, now=57.0, outcome=ACCEPTED, react=reacting)
-    state.complete(done, most=2, since=20.0)
+    state.complete(
+        Concluded(grant=grant, now=57.0, outcome=ACCEPTED, react=reacting), most=2, since=20.0
+    )
     other = state.grant("ping", now=55.0, deadline=60.0, admit=lambda _: ())
     assert other is not None
     state.complete(Concluded(grant=other, now=58.0, outcome=ACCEPTED, react=reacting))
@@ -428,9 +429,6 @@ def test_turns_count_deliveries_alone(state: State):
     assert state.usage(0).turn == 2
 
 
-# ---------------------------------------------------------------- several at once
-
-
 def crowd(state: State, *keys: str) -> None:
     """Store contacts with something pending."""
     for key in keys:
@@ -452,6 +450,11 @@ def several(
         return (float(len(usage.done)),) if len(usage.done) < room else None
 
     return state.grant_deliveries(keys, now=10.0, deadline=40.0, admit=admit, intend=sends, most=9)
+
+
+def naming(meisa_id: str) -> Callable[[Contact], Contact]:
+    """Return what gives a contact this id."""
+    return lambda contact: replace(contact, meisa_id=meisa_id)
 
 
 def keys_of(grants: Sequence[Grant]) -> list[str]:
@@ -495,11 +498,6 @@ def test_those_behind_one_with_nothing_to_send_wait(state: State, settled: str):
     assert state.usage(9).turn == 1
 
 
-def named(grant: Grant) -> Callable[[Contact], Contact]:
-    """Return what gives a contact an id after its request."""
-    return lambda contact: replace(contact, meisa_id=f"m-{grant.id}")
-
-
 def test_several_answers_are_stored_together(state: State):
     """Each with its own time, outcome and contact; what they do to the use adds up."""
     crowd(state, "a", "b")
@@ -508,7 +506,7 @@ def test_several_answers_are_stored_together(state: State):
             grant=grant,
             now=12.0 + place,
             outcome=outcome,
-            settle=named(grant),
+            settle=naming(f"m-{grant.id}"),
             not_before=50.0 * place,
             react=pausing(60.0 + place),
         )

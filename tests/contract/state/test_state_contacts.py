@@ -452,11 +452,31 @@ def test_the_class_whose_turn_it_is_goes_first(state: State):
     )
     always = ["urgent", "normal", "older", "newer"]
     assert list(state.next_deliveries(99.0, 9)) == always
-    assert list(state.next_deliveries(99.0, 1, favour=(2,))) == ["older"]
-    assert list(state.next_deliveries(99.0, 2, favour=(2, 2))) == ["older", "newer"]
-    assert list(state.next_deliveries(99.0, 1, ["older"], favour=(2,))) == ["newer"]
-    assert list(state.next_deliveries(99.0, 1, ["older", "newer"], favour=(2,))) == ["urgent"]
-    assert list(state.next_deliveries(99.0, 1, favour=(1,))) == ["normal"]
+    assert list(state.next_deliveries(99.0, 1, favour=[2])) == ["older"]
+    assert list(state.next_deliveries(99.0, 3, favour=[2, None, 2])) == ["older", "urgent", "newer"]
+    assert list(state.next_deliveries(99.0, 1, ["older"], favour=[2])) == ["newer"]
+    assert list(state.next_deliveries(99.0, 1, ["older", "newer"], favour=[2])) == ["urgent"]
+    assert list(state.next_deliveries(99.0, 1, favour=[1])) == ["normal"]
     fail(state, "normal", not_before=200.0)
-    assert list(state.next_deliveries(99.0, 1, favour=(1,))) == ["urgent"]
-    assert list(state.next_deliveries(200.0, 1, favour=(1,))) == ["normal"]
+    assert list(state.next_deliveries(99.0, 1, favour=[1])) == ["urgent"]
+    assert list(state.next_deliveries(200.0, 1, favour=[1])) == ["normal"]
+
+
+def test_what_the_backlog_costs_by_field(state: State):
+    """Whom a field makes wait, and whom it alone; where it comes from costs nothing."""
+    store(
+        state,
+        contact("both", pending={"custom_fields.plan": "pro", "custom_fields.a key'\"é": None}),
+        contact("plan", pending={"custom_fields.plan": "max"}),
+        contact("new", pending={"email": "new@example.com", "source": "initial_sync"}),
+        contact("held", rank=None, pending={"custom_fields.plan": "pro"}),
+        contact("riding", rank=None, pending={}, riding={"custom_fields.seen": 1}),
+    )
+    cost = state.cost()
+    assert cost.by_field == {"custom_fields.plan": 2, "custom_fields.a key'\"é": 1, "email": 1}
+    assert cost.sole == {"custom_fields.plan": 1, "email": 1}
+
+
+def test_nothing_waits_nothing_costs(state: State):
+    """An empty backlog has no cost."""
+    assert (state.cost().by_field, state.cost().sole) == ({}, {})

@@ -1,9 +1,13 @@
 """The one document that says what waits, how long, and why."""
 
-from meisa_cdc.core.delivery import Answer
+from dataclasses import replace
+
+from meisa_cdc.core.delivery import Answer, Kind, Outcome
 from meisa_cdc.core.guard import GuardSettings
+from meisa_cdc.core.sharing import Throttle
+from meisa_cdc.records import Concluded
 from meisa_cdc.sync.acquaintance import check_belongs
-from meisa_cdc.sync.status import run_document, status
+from meisa_cdc.sync.status import outlook, run_document, status
 from tests.unit.sync.worlds import IDENTITY, PLAN, World, windows
 
 
@@ -35,8 +39,11 @@ def test_nothing_was_ever_done(world: World):
             {"count": 60, "period_seconds": 60.0, "left": 60},
             {"count": 1000, "period_seconds": 3600.0, "left": 1000},
         ],
+        "sharing": None,
+        "halt": None,
         "paused_until": None,
         "forecast": {"requests": 0, "seconds": 0.0, "done_at": world.clock.now()},
+        "cost": {"by_field": {}, "sole": {}},
         "mappings": [],
         "holds": [],
         "unmapped": [],
@@ -135,3 +142,69 @@ def test_mappings_holds_and_the_rest_are_told(world: World):
         "exit_code": 0,
         "result": {"delivered": 3},
     }
+
+
+def test_what_waits_is_told_by_field(world: World):
+    """As a plan tells of what it would send."""
+    world.sync()
+    world.plans({1: "max", 2: "max"})
+    world.rows(IDENTITY)[0] = (1, "1@example.com", "Renamed")
+    world.admit()
+    assert document(world)["cost"] == {
+        "by_field": {"custom_fields.plan": 2, "first_name": 1},
+        "sole": {"custom_fields.plan": 1},
+    }
+
+
+def test_a_key_that_others_use_is_told_with_the_way_out(world: World):
+    """For a day; what we take less of the windows until it is all again."""
+    world.windows = windows("100/10s")
+    world.people(1)
+    world.admit()
+    world.meisa.answers.append(Answer(status=429, retry_after=7.0))
+    push = world.push()
+    push.step()
+    push.step()
+    told = document(world)["sharing"]
+    assert told == {"share": 0.7, "others": 0.99, "reserve": 0.9}
+    world.clock.advance(2 * 86400)
+    assert document(world)["sharing"] is None
+
+
+def test_what_we_take_less_is_told_after_others_are_forgotten(world: World):
+    """The share may take longer to come back."""
+    throttle = Throttle(share=0.03, ceiling=0.03, others=0.0, since=world.clock.now())
+    grant = world.state.grant("ping", now=1.0, deadline=2.0, admit=lambda _: ())
+    assert grant is not None
+    learnt = Concluded(
+        grant=grant,
+        now=2.0,
+        outcome=Outcome(kind=Kind.DEFERRED, code="http_429"),
+        react=lambda usage, _: replace(usage, throttle=throttle),
+    )
+    world.state.complete(learnt)
+    assert document(world)["sharing"] == {"share": 0.03, "others": None, "reserve": None}
+
+
+def test_a_halt_is_told_with_its_reason_and_the_next_try(world: World):
+    """Or that a person has to act."""
+    world.admit()
+    world.meisa.answers.append(401)
+    push = world.push()
+    push.step()
+    push.step()
+    now = world.clock.now()
+    halt = document(world)["halt"]
+    assert isinstance(halt, dict)
+    assert (halt["reason"], halt["since"], halt["next_try"]) == ("http_401", now, now + 900.0)
+    assert "missing, wrong or revoked" in halt["message"]
+
+
+def test_the_outlook_is_one_line(world: World):
+    """Under the windows as they are used; nothing where nothing waits."""
+    world.windows = windows("1/10s")
+    assert outlook(world.state, world.windows, now=world.clock.now()) == ""
+    world.admit()
+    assert outlook(world.state, world.windows, now=world.clock.now()) == (
+        "20 s left, done by 2026-01-01T00:00:20Z"
+    )
