@@ -230,8 +230,8 @@ RULES = (
     Rule(
         name="hand-overs: an accepted heir has the address",
         file=f"{SYNC}push.py",
-        old="            self._take_over(flight.request)\n",
-        new="            pass\n",
+        old="                self._take_over(landed[key].request)\n",
+        new="                pass\n",
         tests=(f"{T_SYNC}handovers.py",),
     ),
     Rule(
