@@ -1,8 +1,9 @@
--- How often and when someone was last here, for re-engagement mails. It changes with every sign-in,
--- and each change costs a request: read once a day, and sent only when nothing else is waiting.
+-- How often and when someone was last here, for re-engagement mails. Both change with every sign-in,
+-- and a change that is sent costs a request. So the time rides along with what is sent anyway, once
+-- a week at the latest, and the count is sent when it reaches a figure that says something.
 {{ config(every='1d', priority='background', fields={
-    'signin_count': {'type': 'integer', 'missing': 0},
-    'last_active': {'type': 'datetime'},
+    'signin_count': {'type': 'integer', 'missing': 0, 'thresholds': [1, 10, 100]},
+    'last_active': {'type': 'datetime', 'send': 'with_others', 'at_least_every': '7d'},
 }) }}
 select
     l.user_id as external_id,

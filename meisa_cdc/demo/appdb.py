@@ -21,6 +21,8 @@ FEWEST_USERS = 100
 WITHOUT_EMAIL = 23
 MALFORMED_EMAIL = 57
 SHARED_EMAIL = (38, 81)
+#: Users that something is wrong with.
+ODD = (WITHOUT_EMAIL, MALFORMED_EMAIL, *SHARED_EMAIL)
 
 #: What the application asks before it sends mail itself: everyone who is not suppressed.
 MAILABLE = """\
@@ -60,9 +62,14 @@ def changes(path: Path) -> list[str]:
 
     Raises Stop where it has passed already.
     """
-    odd = (WITHOUT_EMAIL, MALFORMED_EMAIL, *SHARED_EMAIL)
     with _connected(path) as connection:
-        return life.apply(connection, spared=odd)
+        return life.apply(connection, spared=ODD)
+
+
+def sign_in(path: Path, count: int = 40) -> int:
+    """Let so many users sign in, and nothing else change; return how many there were."""
+    with _connected(path) as connection:
+        return life.sign_in(connection, count, spared=ODD)
 
 
 def suppression_join(path: Path) -> list[tuple[str, int]]:

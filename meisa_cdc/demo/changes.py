@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, upd
 
 from meisa_cdc.core.errors import Stop
 from meisa_cdc.demo import history
-from meisa_cdc.demo.tables import POSTS, SUBSCRIPTIONS, USERS
+from meisa_cdc.demo.tables import LOGINS, POSTS, SUBSCRIPTIONS, USERS
 
 NOW = history.TODAY + timedelta(hours=9, minutes=12)
 #: New posts of one user, and the count that they take them past.
@@ -47,6 +47,25 @@ def apply(connection: Connection, *, spared: Sequence[int]) -> list[str]:
         morning.new_name(),
         morning.new_address(),
     ]
+
+
+def sign_in(connection: Connection, count: int, *, spared: Sequence[int]) -> int:
+    """Let so many users sign in who were here before; return how many there were.
+
+    `spared` are users who are left alone. Nobody's count reaches a figure that the example
+    mapping waits for.
+    """
+    before = (
+        select(LOGINS.c.user_id)
+        .where(LOGINS.c.user_id.not_in(spared))
+        .group_by(LOGINS.c.user_id)
+        .having((func.count() + 1) % MILESTONE != 0)
+        .order_by(LOGINS.c.user_id)
+        .limit(count)
+    )
+    users = connection.execute(before).scalars().all()
+    connection.execute(insert(LOGINS), [{"user_id": user, "at": NOW} for user in users])
+    return len(users)
 
 
 class _Morning:

@@ -50,6 +50,7 @@ class Tour:
             environment = self._environment(server.base_url)
             self._first_load(environment)
             self._changes(environment)
+            self._sign_ins(environment)
             self._suppressions(environment, account)
             answers = [request.status for request in account.requests()]
             self.say(
@@ -87,6 +88,12 @@ class Tour:
         self._title("The plan shows exactly that, field by field, and what it sets off at Meisa.")
         self._command(environment, "plan", expect=(INVALID,))
         self._command(environment, "sync", expect=(INVALID,))
+
+    def _sign_ins(self, environment: dict[str, str]) -> None:
+        count = appdb.sign_in(self.app_database)
+        self._title(f"{count} people sign in: {count} requests, if each sign-in caused one.")
+        self.say("  last_active has send='with_others', so it rides along with the next request.")
+        self._command(environment, "plan", "--limit", "0", expect=(INVALID,))
 
     def _suppressions(self, environment: dict[str, str], account: Account) -> None:
         self._title("Some people unsubscribe at Meisa. The app joins against our table.")
