@@ -262,8 +262,8 @@ RULES = (
     Rule(
         name="state: another process may have taken the room",
         file=f"{STATE}budget.py",
-        old="    return None if paces is None else Opened(paces=paces,",
-        new="    return Opened(paces=paces or (),",
+        old="            if paces is None:\n                return None\n",
+        new="            paces = paces or ()\n",
         tests=(f"{T_BUDGET}test_another_process_may_take_the_place_in_between[sqlite]",),
     ),
     Rule(
