@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from meisa_cdc.core.attempt import Standing
 from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Claim, Contact, Staged
 from meisa_cdc.core.delivery import Answer, Request
 from meisa_cdc.core.mapping import Column, Mapping
+from meisa_cdc.core.occurrence import Occurrence, Status
 from meisa_cdc.core.plan import Cost
 from meisa_cdc.records import (
     Concluded,
@@ -17,6 +19,7 @@ from meisa_cdc.records import (
     Grant,
     HoldRecord,
     MappingRecord,
+    OccurrenceCount,
     RunRecord,
     Seen,
     Settled,
@@ -243,7 +246,80 @@ class Records(Protocol):
         """Remember which Meisa this state is filled from."""
 
 
-class State(Budget, Contacts, Records, Protocol):
+class Occurrences(Protocol):
+    """What is done once at Meisa: everything that ever was, and what is still to be done."""
+
+    def known_occurrences(self, mapping: str, keys: Sequence[str]) -> set[str]:
+        """Return those of the keys that are on record, whatever became of them."""
+
+    def admit_occurrences(self, occurrences: Sequence[Occurrence]) -> None:
+        """Store those that are not on record yet."""
+
+    def next_occurrences(
+        self, now: float, most: int, *, kinds: Sequence[str], favour: int | None = None
+    ) -> Sequence[Occurrence]:
+        """Return what waits and may be tried now, the most urgent and oldest first.
+
+        `favour` is the rank whose turn it is, where there is anything of it.
+        """
+
+    def companions(self, slug: str, now: float, most: int) -> Sequence[Occurrence]:
+        """Return the enrolments in this sequence that may be tried now, the oldest first."""
+
+    def delivery_due(self, external_id: str) -> float | None:
+        """Return when a contact's pending delivery may be tried; None where none is pending."""
+
+    def next_occurrence_attempt(self, kinds: Sequence[str]) -> float | None:
+        """Return the earliest epoch second at which a deferred one, not blocked, may be tried."""
+
+    def grant_occurrences(
+        self,
+        refs: Sequence[int],
+        *,
+        now: float,
+        deadline: float,
+        admit: Callable[[Usage], Sequence[float] | None],
+        intend: Callable[[Occurrence], Occurrence],
+        most: int = 0,
+        since: float = 0.0,
+    ) -> tuple[Grant, Sequence[Occurrence]] | None:
+        """Store in one transaction that a request starts, and that these were about to be sent.
+
+        Returns those that were still waiting, as they were before, in the order of `refs`; None
+        where none was or there was no room. `admit`, `most` and `since` are as for `grant`;
+        `intend` returns what is stored of each.
+        """
+
+    def store_occurrences(self, changed: Sequence[Occurrence], *, before: Status) -> None:
+        """Store these as they are now where they still stand as before."""
+
+    def sent_occurrences(self, until: float | None = None) -> Sequence[Occurrence]:
+        """Return what was about to be sent and given up by then (None: all of it)."""
+
+    def unblock_occurrences(self) -> None:
+        """Let what is blocked be looked at again now."""
+
+    def resolve_occurrences(
+        self, status: Status, *, keys: Sequence[str] | None, mappings: Sequence[str] | None
+    ) -> int:
+        """Settle what was rejected or parked: DONE, or WAITING to be tried again.
+
+        Of these keys and mappings alone; None stands for any. Returns how many.
+        """
+
+    def baseline_occurrences(self, mapping: str) -> int:
+        """Take what waits of a mapping as done; return how many."""
+
+    def occurrences(
+        self, statuses: Sequence[Status], *, mappings: Sequence[str] | None = None
+    ) -> Iterator[Sequence[Occurrence]]:
+        """Yield batches of what stands so, of these mappings (None: all), oldest first."""
+
+    def occurrence_counts(self) -> Sequence[OccurrenceCount]:
+        """Count what something is still to be done about."""
+
+
+class State(Budget, Contacts, Occurrences, Records, Protocol):
     """Our own state. Every method is one short transaction, safe to call from any thread.
 
     Writes raise LeaseLost where another process has taken over, StateUnavailable where the
@@ -324,6 +400,15 @@ class Meisa(Protocol):
     def remove_tag(self, contact_id: str, body: Dict[str, Any]) -> Answer:
         """Take a tag from a contact, by Meisa's id of it. Never raises, as `upsert`."""
 
+    def track_event(self, body: Dict[str, Any]) -> Answer:
+        """Record one event of a contact; like `upsert` it never raises."""
+
+    def trigger_email(self, body: Dict[str, Any]) -> Answer:
+        """Send one triggered e-mail; like `upsert` it never raises."""
+
+    def bulk_enroll(self, body: Dict[str, Any]) -> Answer:
+        """Enrol addresses in a sequence; like `upsert` it never raises."""
+
     def unsubscribed_emails(self) -> SuppressionList:
         """Return the list. Raises SuppressionFailed where it is not whole."""
 
@@ -337,6 +422,12 @@ class SuppressionTable(Protocol):
         """Make the table equal the list in one transaction, held releases aside.
 
         Raises SuppressionFailed; the table then keeps its contents.
+        """
+
+    def standing(self, emails: Sequence[str]) -> Standing:
+        """Return which of these addresses must not be e-mailed, and how old the list is.
+
+        Raises SuppressionFailed where the table cannot be read.
         """
 
 

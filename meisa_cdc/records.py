@@ -8,6 +8,7 @@ from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Outcome, Request
 from meisa_cdc.core.mapping import Column
+from meisa_cdc.core.occurrence import REQUESTS, Occurrence, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +133,30 @@ class RunRecord:
     exit_code: int | None
     #: The command's JSON result.
     result: Dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OccurrenceCount:
+    """How many occurrences of a mapping stand where."""
+
+    mapping: str
+    status: Status
+    #: What they wait for beside their turn; empty for nothing.
+    blocked: str
+    count: int
+    #: Epoch seconds at which the oldest of them was first seen.
+    oldest: float
+
+
+def started(occurrences: Sequence[Occurrence], now: float) -> DeliveryRecord:
+    """Return the record of a request for these occurrences that starts now; it has no id yet."""
+    return DeliveryRecord(
+        id=0,
+        kind=REQUESTS[occurrences[0].kind],
+        external_id=occurrences[0].external_id,
+        started_at=now,
+        done_at=None,
+        code="",
+        message="",
+        fields=[f"{each.mapping} {each.key}" for each in occurrences],
+    )

@@ -48,6 +48,7 @@ def baseline(
             "contacts": done.contacts,
             "fields": done.fields,
             "in_doubt": done.in_doubt,
+            "occurrences": done.occurrences,
             "failures": list(done.failures),
         }
         code = FAILED if done.failures else 0
@@ -56,6 +57,8 @@ def baseline(
     session.output.text(
         f"Taken as sent: {done.fields} fields of {done.contacts} contacts. Nothing was sent."
     )
+    if done.occurrences:
+        session.output.text(f"Taken as done: {done.occurrences} events, e-mails and enrolments.")
     if done.in_doubt:
         session.output.text(
             f"{done.in_doubt} fields are in doubt and stay so: they are sent again in any case."
@@ -87,12 +90,17 @@ def fields_named(names: list[str] | None, known: Iterable[str]) -> frozenset[str
 def known_fields(state: "State", mappings: "Dict[str, Mapping]") -> frozenset[str]:
     """Return the fields that mappings yield, as far as their text or an earlier look tells."""
     from meisa_cdc.core.contact import KEY_COLUMN, field_of
+    from meisa_cdc.core.mapping import ONCE, kind_of
     from meisa_cdc.sync.overrides import fields_of
     from meisa_cdc.sync.passes import UNMAPPED
 
-    stated = {column for mapping in mappings.values() for column in mapping.columns}
+    once = {mapping.name for mapping in mappings.values() if mapping.kind in ONCE}
+    stated = {
+        c for mapping in mappings.values() if mapping.name not in once for c in mapping.columns
+    }
+    known = (record for record in state.mappings().values() if kind_of(record.name) not in ONCE)
     return (
         frozenset(field_of(column) for column in stated - {KEY_COLUMN})
-        | fields_of(state.mappings().values())
+        | fields_of(known)
         | frozenset(state.note(UNMAPPED) or ())
     )

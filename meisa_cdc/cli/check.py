@@ -8,6 +8,7 @@ from meisa_cdc.cli.command import command
 from meisa_cdc.cli.session import Session
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import MeisaCdcError
+from meisa_cdc.core.mapping import EMAILS
 
 if TYPE_CHECKING:
     from meisa_cdc.core.mapping import Mapping
@@ -78,9 +79,11 @@ def _state(wiring: "Wiring") -> Iterator[Finding]:
 
 
 def _mappings(wiring: "Wiring") -> Iterator[Finding]:
-    from meisa_cdc.core.mapping import check_columns, check_set, null_is_sent
+    from meisa_cdc.core.mapping import ONCE, check_columns, check_set, null_is_sent
+    from meisa_cdc.core.occurrence import check_columns as check_once
 
     mappings = wiring.mappings()
+    of_contacts = {name for name, each in mappings.items() if each.kind not in ONCE}
     columns: dict[str, list[str]] = {}
     with wiring.source().snapshot() as snapshot:
         yield Finding(
@@ -94,7 +97,8 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
                 continue
             try:
                 columns[name] = [column.name for column in snapshot.columns(mapping)]
-                check_columns(mapping, columns[name])
+                checked = check_columns if name in of_contacts else check_once
+                checked(mapping, columns[name])
                 yield _mapping(mapping, snapshot, columns[name])
                 yield from _sample(mapping, snapshot, columns[name])
             except MeisaCdcError as error:
@@ -105,7 +109,7 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
         column
         for name, names in columns.items()
         for column in names
-        if column != KEY_COLUMN and null_is_sent(mappings[name], column)
+        if name in of_contacts and column != KEY_COLUMN and null_is_sent(mappings[name], column)
     )
     if nullable:
         yield Finding(
@@ -114,8 +118,19 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
             text="sent as JSON null, which Meisa's documents do not mention, for "
             f"{', '.join(nullable)}; null='skip' in a mapping's config leaves the old value",
         )
-    if len(columns) == sum(mapping.enabled for mapping in mappings.values()):
-        yield Finding(what="identity", verdict="ok", text=f"e-mail comes from {check_set(columns)}")
+    described = {name: names for name, names in columns.items() if name in of_contacts}
+    if len(described) == sum(mappings[name].enabled for name in of_contacts):
+        found = check_set(described)
+        yield Finding(what="identity", verdict="ok", text=f"e-mail comes from {found}")
+    if (
+        any(each.kind == EMAILS for each in mappings.values())
+        and not wiring.settings.emails.enabled
+    ):
+        yield Finding(
+            what=EMAILS,
+            verdict="note",
+            text="not enabled: set emails.enabled to true, and the mappings in emails/ are read",
+        )
 
 
 def _mapping(mapping: "Mapping", snapshot: "DatabaseSnapshot", columns: list[str]) -> Finding:
@@ -169,6 +184,7 @@ def _suppressions(wiring: "Wiring") -> Iterator[Finding]:
 
 
 def _meisa(wiring: "Wiring") -> Iterator[Finding]:
+    from meisa_cdc.sync.occurrences import SCOPES as KINDS_SCOPES
     from meisa_cdc.wiring import Remote
 
     with wiring.meisa() as meisa, wiring.state_to_write() as state:
@@ -180,7 +196,11 @@ def _meisa(wiring: "Wiring") -> Iterator[Finding]:
         verdict="ok",
         text=f"{ping.product_name or ping.product} ({ping.environment}); requests for us: {limits}",
     )
-    for scope, purpose in SCOPES.items():
+    kinds = {mapping.kind for mapping in wiring.mappings().values() if mapping.enabled}
+    if not wiring.settings.emails.enabled:
+        kinds.discard(EMAILS)
+    needed = {KINDS_SCOPES[kind]: f"send {kind}" for kind in sorted(kinds & set(KINDS_SCOPES))}
+    for scope, purpose in {**SCOPES, **needed}.items():
         if scope not in ping.scopes:
             yield Finding(
                 what="Meisa",

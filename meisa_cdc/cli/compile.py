@@ -21,6 +21,7 @@ def compile_(
 
     The values that the template puts in are bound, and stand beside the text.
     """
+    from meisa_cdc.core.mapping import ONCE
     from meisa_cdc.wiring import Wiring
 
     wiring = Wiring.of(session.settings())
@@ -29,12 +30,14 @@ def compile_(
     documents = []
     for name in sorted(selected(mappings, [mapping] if mapping else None, None)):
         compiled = source.compiled(mappings[name])
+        # What is done once is always read in full.
+        restricted = None if mappings[name].kind in ONCE else compiled.restricted
         values = [str(value) for value in compiled.values]
         documents.append(
             {
                 "mapping": name,
                 "full": compiled.full,
-                "restricted": compiled.restricted,
+                "restricted": restricted,
                 "values": values,
             }
         )
@@ -42,7 +45,8 @@ def compile_(
         session.output.text(compiled.full)
         if values:
             session.output.text(f"-- values bound, in order: {', '.join(values)}")
-        session.output.text(f"-- {name}, for some contacts alone")
-        session.output.text(compiled.restricted)
+        if restricted is not None:
+            session.output.text(f"-- {name}, for some contacts alone")
+            session.output.text(restricted)
         session.output.text()
     session.output.json({"mappings": documents})

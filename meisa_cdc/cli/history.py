@@ -12,6 +12,7 @@ from meisa_cdc.cli.files import written
 from meisa_cdc.cli.session import Session
 
 USUAL_ROWS = 20
+MOST_TOLD = 12
 
 
 @command(
@@ -81,6 +82,12 @@ def _export(session: Session, file: Path | None, documents: Iterable[Any]) -> No
         session.output.raw(line)
 
 
+def _told(fields: list[str]) -> str:
+    """Return what a request carried; one can enrol many addresses."""
+    more = len(fields) - MOST_TOLD
+    return ", ".join(fields[:MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
 def _show(session: Session, runs: list[dict[str, Any]], deliveries: list[dict[str, Any]]) -> None:
     from meisa_cdc.core.durations import iso
 
@@ -102,7 +109,7 @@ def _show(session: Session, runs: list[dict[str, Any]], deliveries: list[dict[st
             iso(each["started_at"]),
             each["external_id"] or each["kind"],
             each["code"] or "under way",
-            ", ".join(each["fields"]),
+            _told(each["fields"]),
             each["message"] or "",
         )
         for each in deliveries

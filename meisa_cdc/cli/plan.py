@@ -110,6 +110,7 @@ def _show_rows(session: Session, look: "Look", limit: int) -> None:
             output.text(line)
     if look.plan.summary.changes > shown:
         output.text(f"  … and {look.plan.summary.changes - shown} more (--limit N shows more)")
+    shown += _show_occurrences(session, look, limit)
     # Looking for them means going through all contacts once more.
     invalid_rows = look.invalid() if look.plan.invalid_rows else ()
     for invalid in islice(invalid_rows, max(limit, 1)):
@@ -121,18 +122,43 @@ def _show_rows(session: Session, look: "Look", limit: int) -> None:
         output.text()
 
 
+def _show_occurrences(session: Session, look: "Look", limit: int) -> int:
+    from meisa_cdc.cli import showing
+
+    held = {hold.mapping for hold in look.plan.holds}
+    shown = 0
+    for each in islice(look.occurrences(), limit):
+        shown += 1
+        is_held = each.ref is None and each.mapping in held
+        session.output.text(showing.occurrence_line(each, held=is_held))
+    left = sum(each.new + each.waiting for each in look.plan.occurrences) - shown
+    if left > 0:
+        session.output.text(f"  … and {left} more that happen once (--limit N shows more)")
+    return shown
+
+
 def write_document(look: "Look", write: Callable[[str], object], limit: int | None) -> None:
     """Write the plan as one JSON document, a contact at a time."""
     from meisa_cdc.cli.showing import priority_of
+    from meisa_cdc.core.arrivals import occurrence_document
     from meisa_cdc.core.plan import change_document, invalid_document
 
     head = plan_document(look.plan)
-    if limit is not None and max(look.plan.summary.changes, look.plan.invalid_rows) > limit:
+    once = sum(each.new + each.waiting for each in look.plan.occurrences)
+    most = max(look.plan.summary.changes, once, look.plan.invalid_rows)
+    if limit is not None and most > limit:
         head["truncated"] = True
     write(json.dumps(head, ensure_ascii=False)[:-1])
     write(', "changes": [')
     changes = (change_document(each, priority_of(each)) for each in look.changes())
     _write_items(write, islice(changes, limit))
+    write('], "occurrences": [')
+    held = {hold.mapping for hold in look.plan.holds}
+    occurrences = (
+        occurrence_document(each, held=each.ref is None and each.mapping in held)
+        for each in look.occurrences()
+    )
+    _write_items(write, islice(occurrences, limit))
     write('], "invalid": [')
     invalid = look.invalid() if look.plan.invalid_rows else ()
     _write_items(write, islice(map(invalid_document, invalid), limit))
@@ -157,4 +183,6 @@ def plan_document(plan: "Plan") -> dict[str, Any]:
         "failures": dict(plan.failures),
         "unmapped": list(plan.unmapped),
         "waiting": plan.waiting,
+        "arrivals": [asdict(each) for each in plan.occurrences],
+        "not_enabled": list(plan.not_enabled),
     }

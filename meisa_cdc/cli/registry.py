@@ -73,6 +73,10 @@ COMMANDS: Mapping[str, Entry] = {
         target="meisa_cdc.cli.quarantine:quarantine",
         summary="List the contacts that Meisa rejected, each with its reason.",
     ),
+    "events": Entry(
+        target="meisa_cdc.cli.events:events",
+        summary="List events, e-mails and enrolments that wait, were rejected or are parked.",
+    ),
     "baseline": Entry(
         target="meisa_cdc.cli.baseline:baseline",
         summary="Take what the mappings yield now as already sent, and send nothing.",

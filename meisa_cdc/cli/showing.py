@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meisa_cdc.core.arrivals import told
 from meisa_cdc.core.contact import EMAIL
 from meisa_cdc.core.diff import Comparison, Invalid
 from meisa_cdc.core.durations import iso, spoken
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.occurrence import Occurrence
 from meisa_cdc.core.plan import Plan, fires
 
 SIGNS = {"create": "+", "update": "~"}
@@ -47,6 +49,41 @@ def change_lines(comparison: Comparison) -> Iterator[str]:
         yield f"      {change.field:<{width}}  {shown}{'' if change.causes else ' (rides along)'}"
 
 
+def occurrence_line(occurrence: Occurrence, *, held: bool) -> str:
+    """Return one line on what happens once: whom it is about, what it does, with what."""
+    details = {
+        name: part
+        for name, part in occurrence.body.items()
+        if name in ("properties", "variables", "recipient")
+    }
+    shown = f"  {value_told(details)}" if details else ""
+    marks = [mark for mark, is_so in (("held", held), (occurrence.blocked, True)) if is_so and mark]
+    suffix = f" ({', '.join(marks)})" if marks else ""
+    return (
+        f"  * {occurrence.mapping} {occurrence.key}  {told(occurrence)} for {occurrence.who}"
+        f"{shown}{suffix}"
+    )
+
+
+def arrival_lines(plan: Plan) -> Iterator[str]:
+    """Yield what there is to do once, a line a mapping."""
+    for each in plan.occurrences:
+        parts = [
+            f"{count} {word}"
+            for count, word in (
+                (each.new, "new"),
+                (each.baseline, "taken as done, since it is the first run"),
+                (each.waiting, "waiting"),
+                (each.invalid, "invalid"),
+            )
+            if count
+        ]
+        if parts:
+            yield f"{each.mapping}: {', '.join(parts)}; {each.requests} requests."
+    if plan.not_enabled:
+        yield f"Not enabled (emails.enabled): {', '.join(plan.not_enabled)}."
+
+
 def invalid_line(invalid: Invalid) -> str:
     """Return one line on a row or field that cannot be used."""
     who = invalid.external_id if invalid.external_id is not None else "(no key)"
@@ -69,6 +106,7 @@ def summary_lines(plan: Plan) -> Iterator[str]:
             parts.append(f"{count} {word}")
     yield "Contacts: " + ", ".join(parts) + "."
     yield from _cost_lines(plan)
+    yield from arrival_lines(plan)
     if plan.unmapped:
         yield f"No longer mapped, Meisa keeps their values: {', '.join(plan.unmapped)}."
 

@@ -6,6 +6,12 @@ from typing import Any
 from meisa_cdc.cli.command import command
 from meisa_cdc.cli.session import Session
 
+#: What occurrences wait for that no request of ours brings about.
+BLOCKED = {
+    "no_contact": "their contact to be accepted",
+    "no_suppression_list": "a suppression list of today",
+}
+
 
 @command("meisa-cdc status", "meisa-cdc status --format json")
 def status(session: Session) -> None:
@@ -43,6 +49,12 @@ def _show(session: Session, document: dict[str, Any]) -> None:
         output.text(by_field_line(document["cost"]["by_field"], document["cost"]["sole"]))
     else:
         output.text("Backlog: empty.")
+    for each in document["occurrences"]:
+        blocked = f" for {BLOCKED[each['blocked']]}" if each["blocked"] else ""
+        output.text(
+            f"{each['mapping']}: {each['count']} {each['status']}{blocked}, "
+            f"the oldest since {iso(each['oldest'])}."
+        )
     windows = ", ".join(
         f"{window['left']} of {window['count']} in {spoken(window['period_seconds'])}"
         for window in document["budget"]

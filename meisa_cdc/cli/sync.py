@@ -11,6 +11,7 @@ from meisa_cdc.cli.interrupts import Interrupts
 from meisa_cdc.cli.output import Steps
 from meisa_cdc.cli.selection import Exclude, Select, selected
 from meisa_cdc.cli.session import Session
+from meisa_cdc.core.occurrence import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,7 +143,8 @@ def exit_code(ran: "Ran", *, releases_held: bool) -> int:
         return FAILED
     if ran.held or releases_held:
         return HELD
-    return INVALID if ran.invalid or ran.rejected else 0
+    once = ran.occurrences.get(Status.REJECTED) or ran.occurrences.get(Status.PARKED)
+    return INVALID if ran.invalid or ran.rejected or once else 0
 
 
 def sync_document(
@@ -170,6 +172,17 @@ def sync_document(
         "unknown": ran.unknown,
         "requests": ran.requests,
         "backlog": sum(counts.backlog.values()),
+        "occurrences": {
+            **{
+                str(status): ran.occurrences.get(status, 0)
+                for status in (Status.DONE, Status.SKIPPED, Status.REJECTED, Status.PARKED)
+            },
+            "waiting": sum(
+                each.count
+                for each in state.occurrence_counts()
+                if each.status in (Status.WAITING, Status.SENT)
+            ),
+        },
         "quarantined": counts.quarantined,
         "guard": guard_document(ran.held),
         "failures": list(ran.failures),
@@ -190,12 +203,17 @@ def _show(session: Session, ran: "Ran", document: dict[str, Any]) -> None:
     from meisa_cdc.cli import showing
     from meisa_cdc.core.plan import digest_of
 
-    output = session.output
+    output, summary = session.output, ran.plan.summary
     output.text(
-        f"Delivered {ran.accepted} of {ran.plan.summary.requests} with {ran.requests} requests; "
+        f"Delivered {ran.accepted} of {summary.changes} contacts with {ran.requests} requests; "
         f"{document['backlog']} contacts still waiting."
     )
+    once = document["occurrences"]
+    if any(once.values()):
+        told = ", ".join(f"{count} {status}" for status, count in once.items() if count)
+        output.text(f"Events, e-mails and enrolments: {told}.")
     for count, what in (
+        (once["rejected"] + once["parked"], "for you to decide, see: meisa-cdc events"),
         (ran.rejected, "rejected by Meisa, see: meisa-cdc quarantine"),
         (ran.deferred, "put off by Meisa"),
         (ran.unknown, "without a certain answer, sent again by the next run"),
@@ -215,6 +233,8 @@ def _show(session: Session, ran: "Ran", document: dict[str, Any]) -> None:
                 f"HELD {pulled['held']} releases. If they are right: "
                 f"meisa-cdc suppressions --approve {pulled['digest']}"
             )
+    if ran.plan.not_enabled:
+        output.text(f"Not enabled (emails.enabled): {', '.join(ran.plan.not_enabled)}.")
     for message in ran.failures:
         output.text(f"FAILED {message}")
     for line in showing.hold_lines(ran.held, digest_of(ran.held, "")):

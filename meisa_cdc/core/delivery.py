@@ -186,19 +186,23 @@ def judge(request: Request, answer: Answer) -> Outcome:
         if answer.status == ABSENT and isinstance(answer.body, dict):
             # Meisa itself has no such contact or tag; a wrong address would not answer in JSON.
             return Outcome(kind=Kind.ACCEPTED, code="absent")
-        if 200 <= answer.status < 300:  # noqa: PLR2004 - success
+        if is_success(answer):
             return Outcome(kind=Kind.ACCEPTED, code="accepted")
-    return _judge(request, answer)
+    return _judge_success(request, answer) if is_success(answer) else failure(answer)
 
 
-def _judge(request: Request, answer: Answer) -> Outcome:
+def is_success(answer: Answer) -> bool:
+    """Tell whether an answer's status says that the request was taken."""
+    return answer.sent and 200 <= answer.status < 300  # noqa: PLR2004 - success
+
+
+def failure(answer: Answer) -> Outcome:
+    """Return what an answer means that is no success, whatever the request was."""
     status = answer.status
     if not answer.sent:
         return _deferred("not_sent", answer, untouched=True)
     if status == 0:
         return Outcome(kind=Kind.UNKNOWN, code="no_answer", message=answer.error, attempt=True)
-    if 200 <= status < 300:  # noqa: PLR2004 - success
-        return _judge_success(request, answer)
     if status == BUSY:
         return Outcome(
             kind=Kind.DEFERRED,

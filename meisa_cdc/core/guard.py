@@ -6,6 +6,9 @@ from typing import Literal
 
 from meisa_cdc.core.mapping import Column
 
+#: Seconds after which nobody would expect any more what happened since the last pass.
+DAY = 86400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardSettings:
@@ -19,6 +22,8 @@ class GuardSettings:
     max_missing: float = 0.10
     #: Shares are judged from this many covered contacts on.
     min_contacts: int = 100
+    #: New rows that an events, emails or sequences mapping may bring in one pass.
+    max_new_rows: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +49,33 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """What a pass brought of one events, emails or sequences mapping."""
+
+    mapping: str
+    #: Occurrences that were not there before and would be sent.
+    new: int
+    #: The file is not the one that was read last.
+    edited: bool
+    #: Seconds since the last pass that was not held; None: this is the first.
+    since: float | None
+    #: Seconds between two passes, as far as the mapping says.
+    every: float | None
+    #: What the hold's approval has to name.
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """One mapping whose changes wait for a person."""
 
     mapping: str
-    #: `first_load`, `empty`, `columns`, `max_missing`, `max_change`.
+    #: `first_load`, `empty`, `columns`, `max_missing`, `max_change`; of what is done once
+    #: `edited`, `late`, `max_new_rows`.
     reason: str
     #: For people: figures, and what differs.
     message: str
-    #: Contacts whose change waits.
+    #: Contacts whose change waits, or occurrences that do.
     contacts: int
     digest: str
 
@@ -102,6 +125,30 @@ def _judge_one(tally: Tally, settings: GuardSettings) -> Hold | None:
             f"over {settings.max_change * 100:g} %",
             tally.changed,
         )
+    return None
+
+
+def judge_arrivals(arrivals: Arrivals, settings: GuardSettings) -> Hold | None:
+    """Return why new occurrences wait for a person; None where they need not."""
+    if not arrivals.new:
+        return None
+
+    def hold(reason: str, message: str) -> Hold:
+        return Hold(
+            mapping=arrivals.mapping,
+            reason=reason,
+            message=message,
+            contacts=arrivals.new,
+            digest=arrivals.digest,
+        )
+
+    if arrivals.edited:
+        return hold("edited", f"the file was edited, and there are {arrivals.new} new rows")
+    if arrivals.since is not None and arrivals.since > DAY + (arrivals.every or 0.0):
+        hours = arrivals.since / 3600
+        return hold("late", f"the last pass was {hours:.0f} h ago, and there are new rows")
+    if arrivals.new > settings.max_new_rows:
+        return hold("max_new_rows", f"{arrivals.new} new rows, over {settings.max_new_rows}")
     return None
 
 

@@ -12,7 +12,10 @@ from meisa_cdc.core.values import FieldType, Value
 
 CONTACTS = "contacts"
 TAG = "tags"
-KINDS = ("contacts", "tags", "events", "emails", "sequences")
+EVENTS, EMAILS, SEQUENCES = "events", "emails", "sequences"
+KINDS = (CONTACTS, TAG, EVENTS, EMAILS, SEQUENCES)
+#: Their rows are occurrences: each is done once at Meisa and never compared.
+ONCE = (EVENTS, EMAILS, SEQUENCES)
 #: A missing row leaves the field as it was last sent.
 KEEP = "keep"
 
@@ -68,6 +71,10 @@ class Mapping:
     #: Seconds a read may take; None: as the settings say.
     timeout: float | None = None
     enabled: bool = True
+    #: An event whose outcome is not known may be tracked again; otherwise a person decides.
+    at_least_once: bool = False
+    #: Occurrences that are there at the first run happen as well, instead of counting as done.
+    backfill: bool = False
     #: Settings by column name.
     fields: Dict[str, FieldSettings] = field(default_factory=dict)
     #: Columns known from the SQL text, in order; empty where only the database knows (`*`).
@@ -90,6 +97,11 @@ class Column:
     name: str
     #: Family of its SQL type (`integer`, `number`, `text`, …); empty where the engine has none.
     type: str = ""
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of the mapping with this name."""
+    return name.partition("/")[0]
 
 
 def null_is_sent(mapping: Mapping, column: str) -> bool:

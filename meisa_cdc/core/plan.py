@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping as Dict, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meisa_cdc.core import tags
+from meisa_cdc.core.arrivals import Expected
 from meisa_cdc.core.diff import Action, Comparison, Invalid
 from meisa_cdc.core.fields import FieldChange
 from meisa_cdc.core.guard import Hold
@@ -75,6 +76,10 @@ class Plan:
     invalid_rows: int = 0
     #: Contacts whose creation waits until every mapping could be read.
     waiting: int = 0
+    #: What there is to do once, by mapping.
+    occurrences: tuple[Expected, ...] = ()
+    #: Mappings of e-mails that are not read since e-mails are not enabled.
+    not_enabled: tuple[str, ...] = ()
 
 
 class Tallies:
@@ -156,6 +161,26 @@ def combined(digests: Iterable[str]) -> str:
 def digest_of(holds: Sequence[Hold], everything: str) -> str:
     """Return the digest of the held changes, or of all where nothing is held."""
     return combined(hold.digest for hold in holds) if holds else everything
+
+
+def with_occurrences(
+    plan: Plan, expected: Sequence[Expected], holds: Sequence[Hold], digests: Sequence[str]
+) -> Plan:
+    """Return a plan with what there is to do once beside its contacts; the forecast stays.
+
+    `digests` name the new occurrences of each mapping that brought any.
+    """
+    every = (*plan.holds, *holds)
+    return replace(
+        plan,
+        digest=digest_of(every, combined([plan.digest, *digests])),
+        holds=every,
+        summary=replace(
+            plan.summary, requests=plan.summary.requests + sum(each.requests for each in expected)
+        ),
+        invalid_rows=plan.invalid_rows + sum(each.invalid for each in expected),
+        occurrences=tuple(expected),
+    )
 
 
 def approved(holds: Sequence[Hold], digest: str) -> frozenset[str]:

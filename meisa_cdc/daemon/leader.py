@@ -9,6 +9,7 @@ from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.delivery import Kind
 from meisa_cdc.core.errors import MappingError, MeisaCdcError, RetryLater
 from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.core.occurrence import Status
 from meisa_cdc.daemon.health import DELIVERY, PASS, START, STATE, Health
 from meisa_cdc.daemon.schedule import SUPPRESSIONS, Due, Schedules
 from meisa_cdc.ports import Clock
@@ -62,6 +63,12 @@ class Leader:
     _useful: int = 0
     #: Why deliveries were halted when that was told last; None while they go on.
     _halted: Breaker | None = None
+    #: What the key may not do, as it was told last.
+    _refused: list[str] = field(default_factory=list)
+    #: Occurrences of this process that a person has to decide about.
+    _undecided: dict[Status, int] = field(
+        default_factory=lambda: {Status.PARKED: 0, Status.REJECTED: 0}
+    )
 
     def work(self) -> None:
         """Capture in a thread beside, deliver in this one. Raises LeaseLost, or what is fatal."""
@@ -228,6 +235,22 @@ class Leader:
             self.log.error("delivery stopped", error=problem, next_probe=breaker.next_probe)
             self.health.failed(DELIVERY, problem)
         self._halted = breaker if breaker.halted else None
+        self._note_occurrences()
+
+    def _note_occurrences(self) -> None:
+        """Tell once of each kind that the key may not do, and of what waits for a person."""
+        problems = self.push.once.problems()
+        for problem in problems:
+            if problem not in self._refused:
+                self.log.error("refused", error=problem)
+        self._refused = problems
+        left = {s: self.push.once.outcomes[s] for s in (Status.PARKED, Status.REJECTED)}
+        if left != self._undecided:
+            self._undecided = left
+            self.log.warning(
+                "for you to decide, see meisa-cdc events",
+                **{str(status): count for status, count in left.items()},
+            )
 
     def _finish(self) -> None:
         try:

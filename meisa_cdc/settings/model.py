@@ -55,6 +55,7 @@ FirstLoad = Annotated[Literal["hold", "send"], PlainValidator(texts.parse_choice
 LogFormat = Annotated[Literal["text", "json"], PlainValidator(texts.parse_choice("text", "json"))]
 Variable = Annotated[object, PlainValidator(texts.parse_variable)]
 FromOne = Annotated[int, PlainValidator(texts.parse_count(1))]
+Switch = Annotated[bool, PlainValidator(texts.parse_switch)]
 
 
 def _written(default: str | int) -> Any:
@@ -138,6 +139,15 @@ class GuardSettings(_Group):
     max_missing: Share = _written("10%")
     #: Shares are judged from this many contacts on.
     min_contacts: FromOne = _written(100)
+    #: New rows an events, emails or sequences mapping may bring at once.
+    max_new_rows: FromOne = _written(100)
+
+
+class EmailsSettings(_Group):
+    """Triggered e-mails."""
+
+    #: Whether mappings in emails/ are read, and their e-mails triggered.
+    enabled: Switch = _written("false")
 
 
 class WebSettings(_Group):
@@ -166,6 +176,7 @@ class Settings(_Group):
     mappings_dir: Folder = _written("mappings")
     schedule: ScheduleSettings
     guard: GuardSettings
+    emails: EmailsSettings
     web: WebSettings
     log: LogSettings
     #: What `var(name)` yields in a mapping.

@@ -16,7 +16,7 @@ NOT_IN_FILE = {
     "web.token": "MEISA_CDC_WEB__TOKEN, or MEISA_CDC_WEB__TOKEN_FILE with the path of a file",
 }
 #: Part of the product's plan, without a behaviour in this version.
-NOT_YET = ("alerts.webhook_url", "guard.max_new_rows")
+NOT_YET = ("alerts.webhook_url",)
 #: Names that do not follow the rule.
 SPECIAL = {"meisa.api_key": "MEISA_API_KEY", "meisa.base_url": "MEISA_BASE_URL"}
 ALIKE = 0.6

@@ -94,6 +94,17 @@ def parse_count(least: int) -> Callable[[object], int]:
     return parse
 
 
+def parse_switch(raw: object) -> bool:
+    """Return what `true` or `false` say."""
+    if isinstance(raw, bool):
+        return raw
+    said = {"true": True, "false": False}.get(str(raw).strip().lower())
+    if said is None:
+        message = f"{raw!r} is neither true nor false"
+        raise ValueError(message)
+    return said
+
+
 def parse_choice(*choices: str) -> Callable[[object], str]:
     """Return a parser that takes exactly these words."""
 

@@ -8,12 +8,26 @@ from typing import Any, Literal, cast
 
 from meisa_cdc.core.durations import duration, share
 from meisa_cdc.core.errors import InvalidValue
-from meisa_cdc.core.mapping import KEEP, PRIORITIES, FieldSettings, Priority
+from meisa_cdc.core.mapping import (
+    CONTACTS,
+    EMAILS,
+    EVENTS,
+    KEEP,
+    ONCE,
+    PRIORITIES,
+    FieldSettings,
+    Priority,
+)
 from meisa_cdc.core.policy import WITH_OTHERS, MinChange, Policy
 from meisa_cdc.core.values import FIELD_TYPES, FieldType, Value, canonical
 from meisa_cdc.source.language import Refused
 
 CONFIG_KEYS = ("every", "cron", "priority", "capture", "timeout", "enabled", "fields")
+#: Of mappings whose rows are done once; those of events have one more.
+ONCE_KEYS = ("every", "cron", "priority", "timeout", "enabled", "backfill")
+EVENT_KEYS = (*ONCE_KEYS, "delivery")
+AT_LEAST_ONCE = "at_least_once"
+DELIVERIES = ("at_most_once", AT_LEAST_ONCE)
 FIELD_KEYS = (
     "type",
     "missing",
@@ -40,24 +54,41 @@ class Declared:
     priority: Priority = Priority.NORMAL
     timeout: float | None = None
     enabled: bool = True
+    at_least_once: bool = False
+    backfill: bool = False
     fields: Dict[str, FieldSettings]
 
 
-def declared(config: Dict[str, object]) -> Declared:
-    """Return what the arguments of config() mean. Raises Refused for what they must not be."""
+def declared(config: Dict[str, object], kind: str = CONTACTS) -> Declared:
+    """Return what the arguments of config() mean in a mapping of this kind.
+
+    Raises Refused for what they must not be.
+    """
     for key in config:
-        _known(key, CONFIG_KEYS, "setting")
+        _known(key, _keys(kind), "setting")
     if "every" in config and "cron" in config:
         raise Refused("every and cron exclude each other", hint="Keep one of them.")
     _capture(config.get("capture", "auto"))
     return Declared(
         every=_seconds(config, "every"),
         cron=_cron(config["cron"]) if "cron" in config else "",
-        priority=_priority(config.get("priority", "normal")),
+        priority=_priority(config.get("priority", "urgent" if kind == EMAILS else "normal")),
         timeout=_seconds(config, "timeout"),
-        enabled=_boolean(config.get("enabled", True)),
+        enabled=_boolean(config.get("enabled", True), "enabled"),
+        at_least_once=_delivery(config) == AT_LEAST_ONCE,
+        backfill=_boolean(config.get("backfill", False), "backfill"),
         fields=_fields(config.get("fields", {})),
     )
+
+
+def _keys(kind: str) -> tuple[str, ...]:
+    if kind == EVENTS:
+        return EVENT_KEYS
+    return ONCE_KEYS if kind in ONCE else CONFIG_KEYS
+
+
+def _delivery(config: Dict[str, object]) -> str:
+    return _choice(config.get("delivery", DELIVERIES[0]), DELIVERIES, "delivery")
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -120,9 +151,9 @@ def _priority(value: object) -> Priority:
     return PRIORITIES[_choice(value, PRIORITIES, "priority")]
 
 
-def _boolean(value: object) -> bool:
+def _boolean(value: object, what: str) -> bool:
     if not isinstance(value, bool):
-        raise Refused(f"enabled cannot be {value!r}", hint="It is true or false.")
+        raise Refused(f"{what} cannot be {value!r}", hint="It is true or false.")
     return value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping as Dict
 from pathlib import Path
 
 from meisa_cdc.core.errors import MappingError
-from meisa_cdc.core.mapping import CONTACTS, KINDS, TAG, FieldSettings, Mapping
+from meisa_cdc.core.mapping import KINDS, TAG, FieldSettings, Mapping
 from meisa_cdc.source.declarations import Declared, declared, nearest
 from meisa_cdc.source.dialects import Dialect, dialect_named
 from meisa_cdc.source.inspection import examine, refusal
@@ -15,7 +15,6 @@ from meisa_cdc.source.rendering import Rendered, render
 from meisa_cdc.source.statements import TAG_COLUMNS, placeholders
 
 ENDING = ".sql"
-SUPPORTED = (CONTACTS, TAG)
 LARGEST_FILE = 1_000_000
 NAME = re.compile(r"[\w][\w.-]*")
 #: Files that lie beside mappings without being any: notes, and what editors leave behind.
@@ -51,14 +50,7 @@ def _files(folder: Path) -> list[Path]:
             )
         if not entry.is_dir():
             raise MappingError(f"{entry} is not a folder.", hint="Mappings lie inside it.")
-        files = [_mapping_file(each) for each in _entries(entry)]
-        if files and entry.name not in SUPPORTED:
-            raise MappingError(
-                f"{entry.name} are not supported yet",
-                mapping=f"{entry.name}/{files[0].stem}",
-                hint=f"Remove the file; {' and '.join(SUPPORTED)} are supported.",
-            )
-        found += files
+        found += [_mapping_file(each) for each in _entries(entry)]
     return found
 
 
@@ -88,7 +80,7 @@ def _loaded(path: Path, name: str, variables: Dict[str, object], dialect: Dialec
     text = _text(path, name)
     rendered = render(text, mapping=name, variables=variables, dialect=dialect)
     try:
-        settings = declared(rendered.config)
+        settings = declared(rendered.config, path.parent.name)
     except Refused as error:
         error.line = rendered.line
         raise refusal(error, name) from None
@@ -110,6 +102,8 @@ def _loaded(path: Path, name: str, variables: Dict[str, object], dialect: Dialec
         # A contact without a row has no tags from this mapping any more.
         fields={name: FieldSettings(missing=[])} if kind == TAG else settings.fields,
         columns=columns,
+        at_least_once=settings.at_least_once,
+        backfill=settings.backfill,
     )
 
 

@@ -11,7 +11,7 @@ from meisa_cdc.core.budget import Usage, begun
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Request, is_rejection
 from meisa_cdc.core.sharing import Throttle
-from meisa_cdc.records import Concluded, Grant
+from meisa_cdc.records import Concluded, DeliveryRecord, Grant
 from meisa_cdc.state.engine import AnyRow, Database
 from meisa_cdc.state.rows import ContactRow, contact_of, dumps, loads, row_of
 from meisa_cdc.state.schema import ONLY, budget, grants
@@ -171,6 +171,24 @@ class SqlBudget:
             usage = _usage(connection.execute(_LOCKED).one(), ())
             newest = connection.execute(_LAST).scalar_one()
             _store(connection, usage, replace(usage, breaker=forgiving(usage.breaker, newest)))
+
+
+def opened(
+    connection: Connection, admit: Admit, *, deadline: float, most: int, since: float
+) -> Usage | None:
+    """Return the use once one more request starts in this transaction; None without room."""
+    usage = _use(connection, most, since)
+    paces = admit(usage)
+    return None if paces is None else begun(usage, paces, deadline)
+
+
+def record(connection: Connection, usage: Usage, delivery: DeliveryRecord, deadline: float) -> int:
+    """Store a request for which `opened` found room; return its id."""
+    connection.execute(_SET_PACES, _paces(usage))
+    row = _row(delivery.kind, None, delivery.started_at, deadline)
+    row |= {"external_id": delivery.external_id, "fields": dumps(list(delivery.fields))}
+    number: int = connection.execute(_START, row).one().id
+    return number
 
 
 def _row(kind: str, request: Request | None, now: float, deadline: float) -> dict[str, Any]:

@@ -102,6 +102,59 @@ observed = Table(
     sqlite_with_rowid=False,
 )
 
+# A row for ever: what was done once is not done again.
+occurrences = Table(
+    "occurrences",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("mapping_id", Integer, nullable=False),
+    Column("key", _Key, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("external_id", _Key, nullable=False),
+    # As it is sent.
+    Column("email", Text, nullable=False),
+    # Enrolments of one sequence share requests.
+    Column("slug", Text, nullable=False),
+    # JSON of the request; NULL once nothing is left to be done.
+    Column("body", Text),
+    Column("fingerprint", LargeBinary),
+    Column("rank", SmallInteger, nullable=False),
+    Column("since", Double, nullable=False),
+    # When it was first seen, where the row does not say when it happened.
+    Column("occurred_at", Double, nullable=False),
+    Column("at_least_once", Boolean, nullable=False),
+    # Epoch seconds before which it is not tried; of a sent one: when it will have been given up.
+    Column("not_before", Double, nullable=False),
+    # Epoch seconds of the first try that may have reached Meisa.
+    Column("tried_at", Double),
+    Column("attempts", Integer, nullable=False),
+    # What it waits for that no request of ours brings about; empty for its turn alone.
+    Column("blocked", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Index("occurrences_key", "mapping_id", "key", unique=True),
+    _partial(
+        "occurrences_next",
+        "rank",
+        "since",
+        "occurred_at",
+        "id",
+        "not_before",
+        where="status = 'waiting'",
+    ),
+    _partial("occurrences_deferred", "not_before", where="status = 'waiting' AND not_before > 0"),
+    _partial("occurrences_slug", "slug", "id", where="status = 'waiting' AND slug <> ''"),
+    _partial("occurrences_sent", "not_before", where="status = 'sent'"),
+    _partial(
+        "occurrences_open",
+        "mapping_id",
+        "status",
+        "id",
+        where="status IN ('waiting', 'sent', 'rejected', 'parked')",
+    ),
+)
+
 grants = Table(
     "grants",
     metadata,

@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select
 
+from meisa_cdc.core.attempt import Standing
 from meisa_cdc.core.errors import SuppressionFailed
+from meisa_cdc.core.keys import email_key
 from meisa_cdc.core.suppression import Decision, decide
 from meisa_cdc.ports import SuppressionList, SuppressionResult
 from meisa_cdc.suppressed.database import Database, is_refusal
@@ -53,6 +55,29 @@ class SuppressedTable:
             self._suppress(connection, decision.added, now, pulled.as_of)
             self._refresh(connection, decision.count, now, pulled.as_of)
         return _result(decision, pulled)
+
+    def standing(self, emails: Sequence[str]) -> Standing:
+        """Return which of these addresses must not be e-mailed, and how old the list is.
+
+        Raises SuppressionFailed where the table cannot be read.
+        """
+        status = self.status()
+        if status is None:
+            return Standing(as_of=None)
+        column = self._tables.emails.c.email
+        asked = sorted(
+            {spelling for each in emails for spelling in (email_key(each), each.lower())}
+        )
+        found = {
+            row.email
+            for some in _batches(asked)
+            for row in self._rows(select(column).where(column.in_(some)))
+        }
+        return Standing(
+            # Whichever is older: their clock and ours need not agree.
+            as_of=min(status.as_of, status.pulled_at),
+            suppressed=frozenset(email_key(email) for email in found),
+        )
 
     def status(self) -> SuppressionStatus | None:
         """Return how fresh the table is; None where no list was ever stored."""

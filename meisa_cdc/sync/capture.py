@@ -4,7 +4,7 @@ Only what differs from what was settled before is spooled. Identity is read firs
 of other mappings without a contact can be told apart as they come.
 """
 
-from collections.abc import Iterable, Iterator, Mapping as Dict, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from itertools import islice
@@ -293,9 +293,11 @@ def capture(
     records: Dict[str, MappingRecord],
     spool: Spool,
     zone: tzinfo,
+    beside: Callable[[Snapshot], None] = lambda _: None,
 ) -> Captured:
     """Read the due mappings in one snapshot; return what was seen beside the spool.
 
+    `beside` is handed the snapshot, to read what else is due in it.
     Raises SourceUnavailable where the snapshot could not be read as a whole, MappingError where
     the mappings contradict each other. A mapping that fails alone is noted, the others are read.
     """
@@ -310,6 +312,7 @@ def capture(
         for name in sorted(readable, key=lambda each: each != captured.identity):
             reader.read(enabled[name])
         _read_for_new(reader, enabled)
+        beside(snapshot)
     _conclude(captured)
     return captured
 

@@ -1,6 +1,6 @@
 """One run of `sync`: look, admit, deliver, and look again while delivering."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping as Dict
 from concurrent.futures import Executor, Future, wait as wait_for
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from meisa_cdc.core.breaker import JUDGED, MOST_REJECTED, REJECTIONS, UNAVAILABL
 from meisa_cdc.core.delivery import Kind
 from meisa_cdc.core.errors import MappingError, RetryLater
 from meisa_cdc.core.guard import Hold
+from meisa_cdc.core.occurrence import Status
 from meisa_cdc.core.plan import Plan
 from meisa_cdc.ports import Clock
 from meisa_cdc.sync.judging import Held
@@ -45,6 +46,8 @@ class Ran:
     deferred: int
     unknown: int
     requests: int
+    #: What became of occurrences, as often.
+    occurrences: Dict[Status, int] = field(default_factory=dict)
     #: What failed, one sentence each.
     failures: tuple[str, ...] = ()
     interrupted: bool = False
@@ -98,6 +101,7 @@ class Run:
             deferred=outcomes[Kind.DEFERRED],
             unknown=outcomes[Kind.UNKNOWN] + len(self.push.flights),
             requests=self.push.started,
+            occurrences={**self.push.once.outcomes, Status.SENT: self._unanswered},
             failures=tuple(self.failures),
             interrupted=self.stopping(),
         )
@@ -108,7 +112,7 @@ class Run:
             left = self.limits.requests
             left = None if left is None else left - self.push.started
             wait = self.push.step(most=left)
-            self.progress(sum(self.push.outcomes.values()))
+            self.progress(self.push.concluded)
             if self._done(wait, left):
                 if self._looking is None:
                     break
@@ -120,23 +124,28 @@ class Run:
 
     def _rest(self, seconds: float) -> None:
         """Wait for an answer, or for the look beside where no request is under way."""
-        if self._looking is not None and not self.push.flights:
+        if self._looking is not None and not self.push.under_way:
             wait_for([self._looking], timeout=min(seconds, LONGEST_WAIT))
         else:
             self.push.rest(seconds)
 
     def _end(self) -> None:
         self.push.finish(GRACE)
-        self.progress(sum(self.push.outcomes.values()))
+        self.progress(self.push.concluded)
         if self.push.halted:
             self.failures.append(halted_because(self.push.breaker))
+        self.failures += self.push.once.problems()
+
+    @property
+    def _unanswered(self) -> int:
+        return sum(len(each.occurrences) for each in self.push.once.flights.values())
 
     def _time_left(self, started: float) -> bool:
         limit = self.limits.seconds
         return limit is None or self.clock.now() - started < limit
 
     def _done(self, wait: float | None, left: int | None) -> bool:
-        if self.push.flights:
+        if self.push.under_way:
             return False
         spent = left is not None and left <= 0
         waiting = self.limits.no_wait and wait is not None and wait > 0

@@ -8,6 +8,7 @@ from meisa_cdc.core.diff import Action, Comparison
 from meisa_cdc.core.fields import FieldChange
 from meisa_cdc.ports import Clock, State
 from meisa_cdc.records import MappingRecord, Settled
+from meisa_cdc.sync.arrivals import admit
 from meisa_cdc.sync.passes import Look, Passes
 
 #: What there may be anything to take of; what rides along is in unchanged contacts too.
@@ -24,6 +25,8 @@ class Baselined:
     fields: int = 0
     #: Fields left as they are, because nobody knows what Meisa holds.
     in_doubt: int = 0
+    #: Occurrences taken as done, over all mappings.
+    occurrences: int = 0
     #: What failed, one sentence each.
     failures: tuple[str, ...] = ()
 
@@ -98,8 +101,18 @@ def baseline(
         taking = Baseline(look=look, mappings=mappings, fields=fields, done=done)
         look.judge.settle_each(taking.settle)
         if fields is None:
+            done.occurrences = _take_occurrences(passes, look)
             passes.record(look, everybody=True)
     return done
+
+
+def _take_occurrences(passes: Passes, look: Look) -> int:
+    """Take what waits, and what is there now, as done; return how many."""
+    admit(look.arrived, passes.state, as_baseline=True)
+    new = sum(each.new for each in look.arrived.counts.values())
+    return new + sum(
+        passes.state.baseline_occurrences(name) for name in sorted(look.arrived.complete)
+    )
 
 
 def fields_of(records: Iterable[MappingRecord]) -> frozenset[str]:

@@ -1,18 +1,21 @@
 """Passes: capture, judge and admit, or stop before anything is stored."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping as Dict
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from heapq import merge
 
-from meisa_cdc.core.budget import Window
+from meisa_cdc.core.budget import Window, forecast
 from meisa_cdc.core.diff import Action, Comparison, Invalid
 from meisa_cdc.core.errors import ApprovalMismatch
 from meisa_cdc.core.guard import GuardSettings, Hold
-from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.core.plan import Plan, change_print, concerned
+from meisa_cdc.core.mapping import EMAILS, ONCE, Mapping, kind_of
+from meisa_cdc.core.occurrence import Occurrence, Status
+from meisa_cdc.core.plan import Forecast, Plan, change_print, concerned, with_occurrences
 from meisa_cdc.ports import Clock, Source, Spool, State
 from meisa_cdc.records import HoldRecord
+from meisa_cdc.sync.arrivals import ArrivalReader, Arrived, admit
 from meisa_cdc.sync.capture import Captured, capture
 from meisa_cdc.sync.judging import Held, Judge
 from meisa_cdc.sync.planning import (
@@ -36,6 +39,9 @@ class Look:
     plan: Plan
     judge: Judge
     background: Background
+    #: What is done once.
+    arrived: Arrived
+    state: State
 
     @property
     def captured(self) -> Captured:
@@ -51,8 +57,22 @@ class Look:
     def invalid(self) -> Iterator[Invalid]:
         """Yield the rows and fields that cannot be used; those without a key come first."""
         yield from self.captured.unkeyed
-        for comparison, _ in self.judge.comparisons():
-            yield from comparison.invalid
+        yield from self.arrived.unkeyed
+        contacts = (each for c, _ in self.judge.comparisons() for each in c.invalid)
+        yield from merge(contacts, self.arrived.invalid(), key=lambda each: each.external_id or "")
+
+    def occurrences(self) -> Iterator[Occurrence]:
+        """Yield what happens once: what waits already, the oldest first, then what is new."""
+        names = sorted(self.arrived.mappings)
+        for batch in self.state.occurrences([Status.WAITING], mappings=names):
+            yield from batch
+        yield from self.arrived.occurrences()
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The digest of each mapping's file."""
+        every = [each.mapping for each in self.captured.readings.values()]
+        return {each.name: each.digest for each in (*every, *self.arrived.mappings.values())}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +87,8 @@ class Passes:
     windows: tuple[Window, ...]
     #: What naive datetimes are read in.
     zone: tzinfo
+    #: Whether e-mails are triggered; otherwise their mappings are not even read.
+    emails: bool = False
     mappings: Dict[str, Mapping] = field(default_factory=dict)
 
     @contextmanager
@@ -76,23 +98,43 @@ class Passes:
         `whole`: also look at contacts that have something pending but were read unchanged, so
         that the plan's figures cover all that would be sent.
         """
-        spool = self.spool()
-        try:
-            yield self._look(spool, due, whole=whole)
-        finally:
-            spool.close()
+        with closing(self.spool()) as spool, closing(self.spool()) as once:
+            arrived = Arrived(mappings=self._once(frozenset(due)), spool=once, now=self.clock.now())
+            yield self._look(spool, arrived, frozenset(due), whole=whole)
 
-    def _look(self, spool: Spool, due: Iterable[str], *, whole: bool) -> Look:
-        records = self.state.mappings()
+    def _once(self, due: frozenset[str]) -> dict[str, Mapping]:
+        """Return the due mappings whose rows are done once."""
+        return {
+            name: mapping
+            for name, mapping in self.mappings.items()
+            if name in due and mapping.enabled and mapping.kind in self.kinds
+        }
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of mappings whose rows are done once, as far as they are enabled."""
+        return tuple(kind for kind in ONCE if self.emails or kind != EMAILS)
+
+    @property
+    def not_enabled(self) -> tuple[str, ...]:
+        """The mappings that would send e-mails."""
+        emails = (name for name, each in self.mappings.items() if each.kind == EMAILS)
+        return () if self.emails else tuple(sorted(emails))
+
+    def _look(self, spool: Spool, arrived: Arrived, due: frozenset[str], *, whole: bool) -> Look:
+        remembered = self.state.mappings()
+        records = {n: r for n, r in remembered.items() if kind_of(n) not in ONCE}
         captured = capture(
             self.source,
-            self.mappings,
+            {name: each for name, each in self.mappings.items() if each.kind not in ONCE},
             due,
             contacts=self.state,
             records=records,
             spool=spool,
             zone=self.zone,
+            beside=ArrivalReader(state=self.state, zone=self.zone, arrived=arrived).read,
         )
+        arrived.count(remembered)
         unmapped = self.state.note(UNMAPPED) or ()
         introduce(captured, records, unmapped)
         judging = Judge(
@@ -118,7 +160,26 @@ class Passes:
             recorded=self.state.holds(),
             unmapped=unmapped,
         )
-        return Look(plan=make_plan(judging, background), judge=judging, background=background)
+        plan = self._with_arrivals(make_plan(judging, background), arrived, background)
+        return Look(
+            plan=plan, judge=judging, background=background, arrived=arrived, state=self.state
+        )
+
+    def _with_arrivals(self, plan: Plan, arrived: Arrived, background: Background) -> Plan:
+        digests = [each.digest for _, each in sorted(arrived.counts.items()) if each.digest]
+        plan = with_occurrences(
+            plan,
+            arrived.expected(self.state.occurrence_counts()),
+            arrived.holds(self.guard),
+            digests,
+        )
+        seconds = forecast(self.windows, background.usage, plan.summary.requests, arrived.now)
+        return replace(
+            plan,
+            forecast=Forecast(seconds=seconds, done_at=arrived.now + seconds),
+            failures={**plan.failures, **arrived.failures},
+            not_enabled=self.not_enabled,
+        )
 
     def admit(self, look: Look, *, approve: str = "", replace_holds: bool) -> tuple[Held, ...]:
         """Store what the look means, but for what is held; return the holds that held something.
@@ -127,14 +188,18 @@ class Passes:
         and then stores nothing. `replace_holds`: recorded holds make room for the present ones;
         otherwise a recorded one stays until it is approved, void or no longer needed.
         """
-        held = in_force(look.judge, look.plan, look.background, approve)
+        held = in_force(look.judge, look.plan, look.background, look.files, approve)
         if approve and len(held) == len(look.plan.holds) and approve != look.plan.digest:
             raise ApprovalMismatch(
                 f"Nothing that is held at present has the digest {approve}.",
                 hint="The data or a mapping changed since. Look at the plan again, then approve "
                 f"its digest ({look.plan.digest}).",
             )
-        unreleased = with_holds(look.judge, held).admit()
+        once = {each.hold.mapping: each.approved for each in held if _is_once(look, each.hold)}
+        contacts = tuple(each for each in held if not _is_once(look, each.hold))
+        unreleased = with_holds(look.judge, contacts).admit()
+        released = {name: digest for name, digest in once.items() if digest}
+        unreleased |= admit(look.arrived, self.state, held=once, released=released)
         self.record(look, held)
         self._record_holds(look, held, replace_holds=replace_holds)
         return tuple(each for each in held if not each.approved or each.approved in unreleased)
@@ -155,6 +220,11 @@ class Passes:
             self.state.record_read(
                 name, reading.mapping.digest, captured.columns[name], judging.now
             )
+        for name in sorted(look.arrived.complete - waiting):
+            mapping = look.arrived.mappings[name]
+            self.state.record_read(
+                name, mapping.digest, look.arrived.columns[name], look.arrived.now
+            )
         if list(look.plan.unmapped) != list(look.background.unmapped):
             self.state.set_note(UNMAPPED, list(look.plan.unmapped))
         # What an approval let through of a first load is not all of it; the rest is one still.
@@ -168,13 +238,13 @@ class Passes:
         current = {each.hold.mapping for each in held}
         # What was approved has now been let through; what is left of it is judged anew.
         spent = {each.hold.mapping for each in held if each.approved}
-        read = look.captured.complete | current
+        read = look.captured.complete | look.arrived.complete | current
         self.state.drop_holds(sorted((set(recorded) & read - current) | spent))
         for each in held:
             if each.hold.mapping in spent:
                 continue
             record = recorded.get(each.hold.mapping)
-            file = look.captured.readings[each.hold.mapping].mapping.digest
+            file = look.files[each.hold.mapping]
             if record is None or record.file != file or replace_holds:
                 self.state.record_hold(
                     _record_of(each.hold, file, look.judge.now), _prints(look, each.hold)
@@ -184,6 +254,11 @@ class Passes:
 def _edited(look: Look, name: str) -> bool:
     record = look.background.records.get(name)
     return record is not None and record.digest != look.captured.readings[name].mapping.digest
+
+
+def _is_once(look: Look, hold: Hold) -> bool:
+    """Tell whether a hold is of occurrences, not of contacts."""
+    return hold.mapping in look.arrived.mappings
 
 
 def _record_of(hold: Hold, file: str, now: float) -> HoldRecord:
@@ -199,6 +274,11 @@ def _record_of(hold: Hold, file: str, now: float) -> HoldRecord:
 
 
 def _prints(look: Look, hold: Hold) -> Iterator[tuple[str, bytes]]:
+    if _is_once(look, hold):
+        for each in look.arrived.occurrences():
+            if each.mapping == hold.mapping:
+                yield each.key, each.fingerprint
+        return
     scope = scope_of(hold, look.judge)
     for comparison, _ in look.judge.comparisons():
         if concerned(comparison, scope):

@@ -169,9 +169,12 @@ def scope_of(hold: Hold, judging: Judge) -> frozenset[str]:
     return everything if hold.reason == "first_load" else frozenset({hold.mapping})
 
 
-def in_force(judging: Judge, plan: Plan, background: Background, approve: str) -> tuple[Held, ...]:
+def in_force(
+    judging: Judge, plan: Plan, background: Background, files: Dict[str, str], approve: str
+) -> tuple[Held, ...]:
     """Return the holds that stay in force when somebody approves this digest.
 
+    `files` holds the digest of each mapping's file.
     A hold approved on record is in force too, but lets the changes through that it recorded.
     """
     released = approved(plan.holds, approve)
@@ -181,8 +184,8 @@ def in_force(judging: Judge, plan: Plan, background: Background, approve: str) -
         if hold.mapping in released:
             continue
         record = by_mapping.get(hold.mapping)
-        file = judging.captured.readings[hold.mapping].mapping.digest
-        valid = record is not None and record.approved_at is not None and record.file == file
+        valid = record is not None and record.approved_at is not None
+        valid = valid and record is not None and record.file == files[hold.mapping]
         held.append(
             Held(
                 hold=hold,

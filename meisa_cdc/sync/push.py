@@ -16,6 +16,7 @@ from meisa_cdc.core.delivery import (
     REMOVE_TAG,
     Answer,
     Kind,
+    Outcome,
     Request,
     delay,
     intend,
@@ -26,6 +27,7 @@ from meisa_cdc.core.delivery import (
 from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Clock, Meisa, State
 from meisa_cdc.records import Concluded, Grant, Settled
+from meisa_cdc.sync.occurrences import FORBIDDEN, Chosen, OccurrencePush
 
 #: Never wait longer than this in one go, so that a request to end is heard.
 LONGEST_WAIT = 0.5
@@ -66,6 +68,8 @@ class Push:
     lanes: Executor
     #: Draws from 0..1; spreads retries.
     jitter: Callable[[], float]
+    #: Does what is done once, in turn with the contacts.
+    once: OccurrencePush
     #: Somebody is waiting: where deliveries are halted, try one at once instead of when it is time.
     at_once: bool = False
     flights: dict[str, Flight] = field(default_factory=dict)
@@ -86,29 +90,67 @@ class Push:
         """
         self._collect()
         self._promote()
+        self.once.recover()
         most = self.concurrency if most is None else most
-        while most > 0 and len(self.flights) < self.concurrency:
+        while most > 0 and self.under_way < self.concurrency:
             now = self.clock.now()
             usage = self.state.usage(0)
-            room = min(most, breaker.room(usage.breaker, self.concurrency, len(self.flights)))
+            room = min(most, breaker.room(usage.breaker, self.concurrency, self.under_way))
             halt = 0.0 if self._tries_at_once(usage.breaker) else breaker.wait(usage.breaker, now)
             if halt is None:
-                return LONGEST_WAIT if self.flights else None
+                return LONGEST_WAIT if self.under_way else None
             if room <= 0:
                 break
             if halt > 0:
                 return halt
-            favour = [favoured(usage.turn + place) for place in range(room)]
-            keys = self.state.next_deliveries(now, room, list(self.flights), favour=favour)
-            if not keys:
+            wanted, started = self._start_some(usage, room, now)
+            if not wanted:
                 break
-            started = self._start(keys, now)
-            if started < len(keys):
+            if started < wanted:
                 return self._wait(now) or SOON
             most -= started
-        if self.flights:
+        if self.under_way:
             return LONGEST_WAIT
         return self._until_next_attempt()
+
+    def _start_some(self, usage: Usage, room: int, now: float) -> tuple[int, int]:
+        """Start what goes next; return how many requests were to start, and how many did."""
+        favour = [favoured(usage.turn + place) for place in range(room)]
+        busy = [*self.flights, *self.once.busy]
+        keys = self.state.next_deliveries(now, room, busy, favour=favour)
+        if keys and usage.breaker.failures:
+            # To find out whether Meisa works again, nothing goes that must not go twice.
+            return len(keys), self._start(keys, now)
+        before = self.state.load(keys[:1]).get(keys[0]) if keys else None
+        chosen = self.once.choose(now, before=before, favour=favour[0], busy=busy)
+        if chosen is None:
+            return len(keys), self._start(keys, now) if keys else 0
+        if chosen.occurrences:
+            return 1, self._start_once(chosen, now)
+        return 1, self._start([chosen.contact], now) if chosen.contact else 0
+
+    def _start_once(self, chosen: Chosen, now: float) -> int:
+        begun = self.once.start(
+            chosen,
+            now,
+            deadline=now + self.timeout + DEADLINE_MARGIN,
+            admit=lambda usage: budget.admit(self.windows, self._sane(usage), now),
+            most=self._most,
+            since=self._since(now),
+        )
+        self.started += begun
+        self.at_once = self.at_once and not begun
+        return int(begun)
+
+    @property
+    def concluded(self) -> int:
+        """How many requests were answered so far."""
+        return sum(self.outcomes.values()) + self.once.concluded
+
+    @property
+    def under_way(self) -> int:
+        """How many requests are."""
+        return len(self.flights) + len(self.once.flights)
 
     @property
     def breaker(self) -> Breaker:
@@ -144,6 +186,7 @@ class Push:
         """Wait that long, or until an answer came, or for a moment."""
         seconds = min(seconds, LONGEST_WAIT)
         futures = [flight.future for flight in self.flights.values()]
+        futures += [flight.future for flight in self.once.flights.values()]
         if futures:
             wait_for(futures, timeout=seconds, return_when=FIRST_COMPLETED)
         else:
@@ -156,11 +199,31 @@ class Push:
         """
         deadline = self.clock.now() + within
         self._collect()
-        while self.flights and self.clock.now() < deadline:
+        while self.under_way and self.clock.now() < deadline:
             self.rest(deadline - self.clock.now())
             self._collect()
 
     def _collect(self) -> None:
+        self._collect_deliveries()
+        self.once.collect(self._conclude_once)
+
+    def _conclude_once(self, grant: Grant, outcome: Outcome, started: float, came: float) -> None:
+        """Store what came of a request about no contact's fields."""
+
+        def reacted(usage: Usage, rejected: int) -> Usage:
+            return traffic.after(
+                self.windows, usage, outcome, started=started, now=came, rejected=rejected
+            )
+
+        # The key may not do this one kind of thing; the others go on.
+        react = None if outcome.code == FORBIDDEN else reacted
+        self.state.complete(
+            Concluded(grant=grant, now=came, outcome=outcome, react=react),
+            most=self._most if outcome.code == traffic.TOO_MANY else 0,
+            since=self._since(self.clock.now()),
+        )
+
+    def _collect_deliveries(self) -> None:
         landed = {key: flight for key, flight in self.flights.items() if flight.future.done()}
         if not landed:
             return
@@ -260,7 +323,8 @@ class Push:
         )
 
     def _until_next_attempt(self) -> float | None:
-        again = self.state.next_attempt()
+        attempts = (self.state.next_attempt(), self.once.next_attempt())
+        again = min((at for at in attempts if at is not None), default=None)
         return None if again is None else max(0.0, again - self.clock.now())
 
 

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from meisa_cdc.core.arrivals import requests
 from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.budget import Usage, Window, forecast, left, period_of
 from meisa_cdc.core.durations import iso, spoken
-from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.mapping import Priority, kind_of
+from meisa_cdc.core.occurrence import Status
 from meisa_cdc.core.sharing import Throttle, seen, share, suggested_reserve
 from meisa_cdc.ports import State
-from meisa_cdc.records import HoldRecord, MappingRecord, RunRecord
+from meisa_cdc.records import HoldRecord, MappingRecord, OccurrenceCount, RunRecord
 from meisa_cdc.sync.once import halted_because
 
 
@@ -18,7 +20,13 @@ def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5
     counts, cost = state.counts(), state.cost()
     usage = state.usage(max(window.count for window in windows))
     waiting = sum(counts.backlog.values())
-    seconds = forecast(windows, usage, waiting, now)
+    once = state.occurrence_counts()
+    ahead = waiting + sum(
+        requests(kind_of(each.mapping), each.count)
+        for each in once
+        if each.status is Status.WAITING and not each.blocked
+    )
+    seconds = forecast(windows, usage, ahead, now)
     return {
         "contacts": {
             "present": counts.present,
@@ -37,8 +45,9 @@ def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5
         "sharing": _sharing(windows, usage.throttle, now),
         "halt": _halt(usage.breaker),
         "paused_until": usage.paused_until if usage.paused_until > now else None,
-        "forecast": {"requests": waiting, "seconds": seconds, "done_at": now + seconds},
+        "forecast": {"requests": ahead, "seconds": seconds, "done_at": now + seconds},
         "cost": {"by_field": dict(cost.by_field), "sole": dict(cost.sole)},
+        "occurrences": [_occurrences(each) for each in once],
         "mappings": [_mapping(record) for record in state.mappings().values()],
         "holds": [_hold(record) for record in state.holds()],
         "unmapped": state.note("unmapped_fields") or [],
@@ -87,6 +96,16 @@ def _halt(breaker: Breaker) -> dict[str, Any] | None:
         "message": halted_because(breaker),
         "since": breaker.since,
         "next_try": breaker.next_probe,
+    }
+
+
+def _occurrences(counted: OccurrenceCount) -> dict[str, Any]:
+    return {
+        "mapping": counted.mapping,
+        "status": str(counted.status),
+        "blocked": counted.blocked or None,
+        "count": counted.count,
+        "oldest": counted.oldest,
     }
 
 

@@ -2,13 +2,15 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Clock, Ping, SuppressionList
+from meisa_cdc.testing.once import Deeds
 
 #: What may become of one request. `accept` as if nothing were scripted; `timeout_applied` and
 #: `timeout_lost` end without an answer, after and without an effect; `late` takes effect only at
@@ -100,6 +102,10 @@ class ScriptedMeisa:
         )
         #: What `unsubscribed_emails` answers.
         self.suppressed = SuppressionList(as_of=clock.now(), emails=frozenset())
+        #: What was done once: events, e-mails, enrolments.
+        self.deeds = Deeds(clock, self._knows)
+        #: Those of them that timed out and have yet to take effect, oldest first.
+        self.late_deeds: list[Callable[[], Answer]] = []
         self._made = 0
         self._lock = threading.Lock()
 
@@ -138,13 +144,28 @@ class ScriptedMeisa:
             self.requests.append(sent)
         return answer
 
+    def track_event(self, body: Mapping[str, Any]) -> Answer:
+        """Record an event, unless the script says otherwise; kept with the requests."""
+        return self._do(self.deeds.track_event, body)
+
+    def trigger_email(self, body: Mapping[str, Any]) -> Answer:
+        """Send an e-mail, unless the script says otherwise; kept with the requests."""
+        return self._do(self.deeds.trigger_email, body)
+
+    def bulk_enroll(self, body: Mapping[str, Any]) -> Answer:
+        """Enrol addresses, unless the script says otherwise; kept with the requests."""
+        return self._do(self.deeds.bulk_enroll, body)
+
     def apply_late(self) -> int:
         """Let requests that timed out take effect now; return how many."""
         with self._lock:
             for body in self.late:
                 self._apply(body)
-            applied = len(self.late)
+            for deed in self.late_deeds:
+                deed()
+            applied = len(self.late) + len(self.late_deeds)
             self.late.clear()
+            self.late_deeds.clear()
         return applied
 
     def find(self, external_id: str) -> Held | None:
@@ -166,6 +187,24 @@ class ScriptedMeisa:
                 first += 1
             most = max(most, last - first + 1)
         return most
+
+    def _do(self, deed: Callable[[Mapping[str, Any]], Answer], body: Mapping[str, Any]) -> Answer:
+        with self._lock:
+            at = self._clock.now()
+            scripted = self.answers.popleft() if self.answers else "accept"
+            if scripted == "late":
+                self.late_deeds.append(partial(deed, body))
+            done = deed(body) if scripted in ("accept", "timeout_applied") else None
+            answer = self._refused(scripted) or done or Answer()
+            self.requests.append(Sent(at=at, body=body, status=answer.status))
+        if self.latency:
+            self._clock.sleep(self.latency)
+        return answer
+
+    def _knows(self, body: Mapping[str, Any]) -> bool:
+        if self.find(str(body.get("external_id"))) is not None:
+            return True
+        return "email" in body and self._with_email(body["email"]) is not None
 
     def _answer(self, scripted: Scripted, body: Mapping[str, Any]) -> Answer:
         if scripted == "late":

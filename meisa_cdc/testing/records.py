@@ -6,10 +6,10 @@ from typing import Any
 
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.records import DeliveryRecord, HoldRecord, MappingRecord, RunRecord
-from meisa_cdc.testing.contacts import MemoryContacts
+from meisa_cdc.testing.occurrences import MemoryOccurrences
 
 
-class MemoryRecords(MemoryContacts):
+class MemoryRecords(MemoryOccurrences):
     """`ports.Records` in memory."""
 
     def __init__(self) -> None:
@@ -27,7 +27,9 @@ class MemoryRecords(MemoryContacts):
 
     def mappings(self) -> dict[str, MappingRecord]:
         """Return what is remembered of each mapping, by name."""
-        return {name: self._mapping(name) for name in {**self.observations, **self._mappings}}
+        once = {each.mapping: None for each in self.once.values()}
+        every = {**self.observations, **once, **self._mappings}
+        return {name: self._mapping(name) for name in every}
 
     def record_read(self, mapping: str, digest: str, columns: Sequence[Column], now: float) -> None:
         """Remember a complete read that was not held."""

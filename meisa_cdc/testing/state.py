@@ -7,7 +7,8 @@ from meisa_cdc.core.breaker import JUDGED, forgiving
 from meisa_cdc.core.budget import Usage, begun
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Kind, Request, is_rejection
-from meisa_cdc.records import Concluded, DeliveryRecord, Grant
+from meisa_cdc.core.occurrence import Occurrence, Status
+from meisa_cdc.records import Concluded, DeliveryRecord, Grant, started
 from meisa_cdc.testing.records import MemoryRecords
 
 
@@ -72,6 +73,31 @@ class MemoryState(MemoryRecords):
             for intent, _ in intents:
                 self.put_contact(intent)
             return [self._granted(request.kind, request, now, deadline) for _, request in intents]
+
+    def grant_occurrences(
+        self,
+        refs: Sequence[int],
+        *,
+        now: float,
+        deadline: float,
+        admit: Callable[[Usage], Sequence[float] | None],
+        intend: Callable[[Occurrence], Occurrence],
+        most: int = 0,
+        since: float = 0.0,
+    ) -> tuple[Grant, Sequence[Occurrence]] | None:
+        """Store that a request starts, and that these were about to be sent."""
+        with self.transaction("grant_occurrences"):
+            usage = self.usage(most, since)
+            paces = admit(usage)
+            waiting = [self.once[r] for r in refs if self.once[r].status is Status.WAITING]
+            if paces is None or not waiting:
+                return None
+            self._usage = replace(begun(usage, paces, deadline), done=())
+            self.change([intend(each) for each in waiting], Status.WAITING)
+            grant = self._granted("", None, now, deadline)
+            record = replace(started(waiting, now), id=grant.id)
+            self.requests[grant.id] = (record, deadline)
+        return grant, waiting
 
     def _granted(self, kind: str, request: Request | None, now: float, deadline: float) -> Grant:
         number = max(self.requests, default=0) + 1

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from meisa_cdc.core.budget import Window
 from meisa_cdc.core.guard import GuardSettings
-from meisa_cdc.core.mapping import Mapping, named
+from meisa_cdc.core.mapping import EMAILS, ONCE, Mapping, named
 from meisa_cdc.ports import Meisa, Ping, State
 from meisa_cdc.settings import Settings
 from meisa_cdc.source.snapshot import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 from meisa_cdc.state import LeaseKeeper, SqlState, TemporarySpool, holder_name, open_state
 from meisa_cdc.sync.acquaintance import LIMITS, Terms
+from meisa_cdc.sync.occurrences import OccurrencePush
 from meisa_cdc.sync.passes import Passes
 from meisa_cdc.sync.push import Push
 from meisa_cdc.wiring.system import SystemClock, Threads
@@ -119,7 +120,9 @@ class Wiring:
                 max_change=guard.max_change,
                 max_missing=guard.max_missing,
                 min_contacts=guard.min_contacts,
+                max_new_rows=guard.max_new_rows,
             ),
+            emails=self.settings.emails.enabled,
             windows=windows,
             zone=self.settings.schedule.timezone,
             mappings=self.mappings() if mappings is None else mappings,
@@ -140,6 +143,7 @@ class Wiring:
 
     def push(self, state: State, meisa: Meisa, windows: tuple[Window, ...]) -> Push:
         """Return what delivers; requests still under way at the end are left in doubt."""
+        lanes = Threads("request")
         return Push(
             state=state,
             meisa=meisa,
@@ -147,8 +151,17 @@ class Wiring:
             windows=windows,
             timeout=self.settings.meisa.timeout,
             concurrency=self.settings.meisa.concurrency,
-            lanes=Threads("request"),
+            lanes=lanes,
             jitter=random.random,
+            once=OccurrencePush(
+                state=state,
+                meisa=meisa,
+                clock=self.clock,
+                lanes=lanes,
+                suppressions=self.suppression_table(),
+                jitter=random.random,
+                kinds=tuple(k for k in ONCE if k != EMAILS or self.settings.emails.enabled),
+            ),
         )
 
     def aside(self) -> Executor:

@@ -9,9 +9,19 @@ from typing import Any
 
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 #: Keys whose value is keyed by the user's own names.
-THEIR_OWN = {"by_field", "sole", "fields", "ledger", "observed", "pending", "result", "failures"}
+THEIR_OWN = {
+    "body",
+    "by_field",
+    "failures",
+    "fields",
+    "ledger",
+    "observed",
+    "pending",
+    "result",
+    "sole",
+}
 #: Keys that may be absent: the page says when.
-SOMETIMES = {"plan": {"truncated"}, "plan.invalid": {"field"}}
+SOMETIMES = {"plan": {"truncated"}, "plan.invalid": {"field"}, "plan.occurrences": {"blocked"}}
 NAMED = re.compile(r"`(\w+)`(?: \(([^)]*)\))?")
 
 #: Key -> keys of the value, or of each of its items; None: whatever it holds.

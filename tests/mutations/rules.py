@@ -5,6 +5,7 @@ from dataclasses import dataclass
 CORE, SYNC, STATE = "meisa_cdc/core/", "meisa_cdc/sync/", "meisa_cdc/state/"
 T_CORE, T_SYNC = "tests/unit/core/test_", "tests/unit/sync/test_"
 T_BUDGET = "tests/contract/state/test_state_budget.py::"
+T_STATE = "tests/contract/state/test_state_occurrences.py::"
 T_RECORDS = "tests/contract/state/test_state_records.py::"
 
 
@@ -173,8 +174,8 @@ RULES = (
     Rule(
         name="delivery: only one request of a contact is under way",
         file=f"{SYNC}push.py",
-        old="now, room, list(self.flights), favour",
-        new="now, room, [], favour",
+        old="busy = [*self.flights, *self.once.busy]",
+        new="busy: list[str] = []",
         tests=(f"{T_SYNC}push.py",),
     ),
     Rule(
@@ -314,5 +315,83 @@ RULES = (
         old="address = canonical_email(entry).lower()",
         new="address = canonical_email(entry)",
         tests=(f"{T_CORE}suppression.py",),
+    ),
+    # ---- what is done once
+    Rule(
+        name="once: an id that is on record is passed over",
+        file=f"{STATE}occurrences.py",
+        old='        return set(self._database.column(query, {"keys": self._bound(keys)}))\n',
+        new="        return set() if query is not None else set()\n",
+        tests=(f"{T_STATE}test_what_is_on_record_is_known_for_ever[sqlite]",),
+    ),
+    Rule(
+        name="once: what may have happened is parked",
+        file=f"{CORE}attempt.py",
+        old="return told if may_repeat(told, now) else replace(told, status=Status.PARKED",
+        new="return told if told else replace(told, status=Status.PARKED",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: an e-mail is tried again only while Meisa recognises it",
+        file=f"{CORE}attempt.py",
+        old="0 <= now - occurrence.tried_at < REMEMBERED - MARGIN",
+        new="0 <= now - occurrence.tried_at",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: a clock that was set back proves nothing",
+        file=f"{CORE}attempt.py",
+        old="0 <= now - occurrence.tried_at < REMEMBERED - MARGIN",
+        new="now - occurrence.tried_at < REMEMBERED - MARGIN",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: the hour begins with the first try",
+        file=f"{CORE}attempt.py",
+        old="return started if occurrence.tried_at is None else occurrence.tried_at",
+        new="return started",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: nobody is mailed who is suppressed",
+        file=f"{CORE}attempt.py",
+        old="if email_key(occurrence.email) in standing.suppressed:",
+        new="if occurrence.email in standing.suppressed:",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: a mail waits for a list of today",
+        file=f"{CORE}attempt.py",
+        old="-MARGIN <= now - standing.as_of <= LIST_LASTS",
+        new="-MARGIN <= now - standing.as_of",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: an event waits for its contact",
+        file=f"{CORE}attempt.py",
+        old="if occurrence.kind == EVENTS and (contact is None or not contact.ledger):",
+        new="if occurrence.kind == EVENTS and False:",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: the first run is the baseline",
+        file=f"{CORE}arrivals.py",
+        old="return self.since is None and not self.mapping.backfill",
+        new="return False",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: new rows of an edited file wait for a person",
+        file=f"{CORE}guard.py",
+        old="    if arrivals.edited:\n",
+        new="    if arrivals.edited and not arrivals.new:\n",
+        tests=(f"{T_SYNC}occurrences.py",),
+    ),
+    Rule(
+        name="once: what a dead process was about to send may have been sent",
+        file=f"{SYNC}occurrences.py",
+        old="settled = [unanswered(each, now) for each in lost if each.ref not in ours]",
+        new="settled = [replace(e, status=Status.WAITING) for e in lost if e.ref not in ours]",
+        tests=(f"{T_SYNC}occurrences.py",),
     ),
 )

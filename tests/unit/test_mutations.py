@@ -9,7 +9,17 @@ from tests.mutations.rules import RULES, Rule
 
 ROOT = Path(__file__).parents[2]
 
-AREAS = ("budget", "capture", "delivery", "diff", "guard", "hand-overs", "state", "suppressions")
+AREAS = (
+    "budget",
+    "capture",
+    "delivery",
+    "diff",
+    "guard",
+    "hand-overs",
+    "once",
+    "state",
+    "suppressions",
+)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])

@@ -18,7 +18,7 @@ from meisa_cdc.pacing import Pacing
 from meisa_cdc.ports import SuppressionList, SuppressionResult
 from meisa_cdc.records import Concluded
 from meisa_cdc.suppress import KIND, outcome_of, pull
-from meisa_cdc.testing import HandClock, MemoryState, ScriptedMeisa
+from meisa_cdc.testing import HandClock, MemoryState, MemorySuppressions, ScriptedMeisa
 
 START = 10_000.0
 LISTED = SuppressionList(as_of=500.0, emails=frozenset({"a@x.com"}), malformed=2)
@@ -42,7 +42,7 @@ class Remote(ScriptedMeisa):
 
 
 @dataclass
-class Shelf:
+class Shelf(MemorySuppressions):
     """A table that notes what it was given."""
 
     trouble: SuppressionFailed | None = None

@@ -107,11 +107,10 @@ def test_names_like_nothing_get_no_suggestion(refusal):
 def test_settings_of_a_later_version_are_refused(refusal):
     """What has no behaviour yet is not accepted in silence."""
     assert refusal(
-        '[alerts]\nwebhook_url = "https://x"\n[guard]\nmax_new_rows = 5',
+        '[alerts]\nwebhook_url = "https://x"',
         environ={"MEISA_CDC_ALERTS__WEBHOOK_URL": "https://x"},
     ) == [
         "meisa-cdc.toml: alerts.webhook_url is not supported yet; remove it",
-        "meisa-cdc.toml: guard.max_new_rows is not supported yet; remove it",
         "MEISA_CDC_ALERTS__WEBHOOK_URL is not supported yet; unset it",
     ]
 

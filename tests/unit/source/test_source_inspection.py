@@ -261,12 +261,11 @@ def test_literals_are_inspected_as_they_will_run():
 
 
 def test_the_examples_of_the_documentation_are_mappings():
-    """What docs/mappings.md shows whole is rendered and inspected like any mapping."""
-    text = (ROOT / "docs" / "mappings.md").read_text(encoding="utf-8")
-    examples = [
-        each for each in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) if "as ext" in each
-    ]
-    assert len(examples) == 3
+    """What the documentation shows whole is rendered and inspected like any mapping."""
+    pages = (ROOT / "docs" / name for name in ("mappings.md", "occurrences.md"))
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    examples = [each for each in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) if " as " in each]
+    assert len(examples) >= 6
     for example in examples:
         for dialect in (POSTGRESQL, SQLITE):
             approved(example, dialect)

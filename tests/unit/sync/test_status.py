@@ -44,6 +44,7 @@ def test_nothing_was_ever_done(world: World):
         "paused_until": None,
         "forecast": {"requests": 0, "seconds": 0.0, "done_at": world.clock.now()},
         "cost": {"by_field": {}, "sole": {}},
+        "occurrences": [],
         "mappings": [],
         "holds": [],
         "unmapped": [],

@@ -13,10 +13,11 @@ from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.keys import canonical_key
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.plan import Plan
+from meisa_cdc.sync.occurrences import OccurrencePush
 from meisa_cdc.sync.once import Limits, Ran, Run
 from meisa_cdc.sync.passes import Look, Passes
 from meisa_cdc.sync.push import Push
-from meisa_cdc.testing import HandClock, MemorySpool, MemoryState, ScriptedMeisa
+from meisa_cdc.testing import HandClock, MemorySpool, MemoryState, MemorySuppressions, ScriptedMeisa
 
 IDENTITY, PLAN, USAGE = "contacts/identity", "contacts/plan", "contacts/usage"
 Row = tuple[Any, ...]
@@ -134,6 +135,9 @@ class World:
     windows: tuple[Window, ...] = field(default_factory=windows)
     lanes: Executor = field(default_factory=Inline)
     concurrency: int = 1
+    #: E-mails are enabled.
+    emails: bool = False
+    suppressions: MemorySuppressions = field(default_factory=MemorySuppressions)
     meisa: ScriptedMeisa = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,7 +148,8 @@ class World:
         """Set a mapping and what it yields; `columns` are words, the key is one of them."""
         before = self.mappings.get(name)
         digest = "first edition" if before is None else before.digest
-        self.mappings[name] = Mapping(name=name, text="", **{"digest": digest, **settings})
+        given = {"digest": digest, "kind": name.partition("/")[0], **settings}
+        self.mappings[name] = Mapping(name=name, text="", **given)
         self.source.tables[name] = Table(columns=columns.split(), rows=list(rows))
 
     def people(self, *keys: object, rows: Sequence[Row] = ()) -> None:
@@ -174,6 +179,7 @@ class World:
             guard=self.guard,
             windows=self.windows,
             zone=ZoneInfo("UTC"),
+            emails=self.emails,
             mappings=self.mappings,
         )
 
@@ -188,6 +194,15 @@ class World:
             concurrency=self.concurrency,
             lanes=self.lanes,
             jitter=lambda: 0.5,
+            once=OccurrencePush(
+                state=self.state,
+                meisa=self.meisa,
+                clock=self.clock,
+                lanes=self.lanes,
+                suppressions=self.suppressions,
+                jitter=lambda: 0.5,
+                kinds=self.passes().kinds,
+            ),
         )
 
     def look(

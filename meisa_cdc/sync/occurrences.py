@@ -1,0 +1,294 @@
+"""What is done once: chosen, intended, sent and settled, beside the deliveries of contacts."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
+
+from meisa_cdc.core.arrivals import MOST_TOGETHER
+from meisa_cdc.core.attempt import (
+    Standing,
+    after,
+    intended,
+    judge,
+    ready,
+    unanswered,
+)
+from meisa_cdc.core.breaker import PROBE_REFUSED
+from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.contact import Contact
+from meisa_cdc.core.delivery import Answer, Kind, Outcome, delay
+from meisa_cdc.core.errors import SuppressionFailed
+from meisa_cdc.core.keys import email_key
+from meisa_cdc.core.mapping import EMAILS, EVENTS, ONCE, SEQUENCES
+from meisa_cdc.core.occurrence import Occurrence, Status, bulk_body
+from meisa_cdc.ports import Clock, Meisa, State, SuppressionTable
+from meisa_cdc.records import Grant
+
+#: Occurrences that are read in one go, and that are looked at before answers are collected again.
+LOOKED_AT = 50
+MOST_LOOKED_AT = 200
+#: Seconds between two searches for requests that nobody waits for any more.
+SEARCH_EVERY = 60.0
+#: The key lacks the scope for one kind; the others go on.
+FORBIDDEN = "http_403"
+SCOPES = {EVENTS: "events:track", EMAILS: "emails:trigger", SEQUENCES: "sequences:enroll"}
+
+#: Stores what came of a request: (grant, outcome, started, when the answer came).
+Conclude = Callable[[Grant, Outcome, float, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What goes next."""
+
+    #: What shares one request; empty: the contact goes first, or there is more to look at.
+    occurrences: Sequence[Occurrence] = ()
+    #: The contact that it is about, or that goes first; empty where no contact is concerned.
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flight:
+    """A request under way."""
+
+    grant: Grant
+    #: What it is for, as it was before the intent.
+    occurrences: Sequence[Occurrence]
+    #: The contact it is about; empty where it is about an address.
+    contact: str
+    #: Epoch seconds.
+    started: float
+    #: Resolves to the answer and the time it came.
+    future: Future[tuple[Answer, float]]
+
+
+@dataclass(slots=True, kw_only=True)
+class OccurrencePush:
+    """Does what waits to be done once. Decisions and writes happen in the calling thread alone."""
+
+    state: State
+    meisa: Meisa
+    clock: Clock
+    lanes: Executor
+    suppressions: SuppressionTable
+    #: Draws from 0..1; spreads retries.
+    jitter: Callable[[], float]
+    #: Kinds of mappings whose occurrences are sent.
+    kinds: Sequence[str] = ONCE
+    flights: dict[int, Flight] = field(default_factory=dict)
+    #: What became of occurrences so far.
+    outcomes: Counter[Status] = field(default_factory=Counter)
+    #: Requests that were answered so far.
+    concluded: int = 0
+    #: Kinds that the key has no scope for -> epoch seconds of the next try.
+    forbidden: dict[str, float] = field(default_factory=dict)
+    _searched: float | None = None
+
+    def recover(self) -> None:
+        """Settle what was about to be sent by somebody who no longer waits for an answer."""
+        now = self.clock.now()
+        if self._searched is not None and 0 <= now - self._searched < SEARCH_EVERY:
+            return
+        first, self._searched = self._searched is None, now
+        ours = {each.ref for flight in self.flights.values() for each in flight.occurrences}
+        lost = self.state.sent_occurrences(None if first else now)
+        settled = [unanswered(each, now) for each in lost if each.ref not in ours]
+        if settled:
+            self.state.store_occurrences(settled, before=Status.SENT)
+            self.outcomes.update(each.status for each in settled)
+        if first:
+            self.state.unblock_occurrences()
+
+    @property
+    def busy(self) -> list[str]:
+        """The contacts that a request is under way for."""
+        return [flight.contact for flight in self.flights.values() if flight.contact]
+
+    def choose(
+        self, now: float, *, before: Contact | None, favour: int | None, busy: Collection[str]
+    ) -> Chosen | None:
+        """Return what goes now; None where nothing of what is done once may.
+
+        Where the contact `before` precedes, it is what goes.
+
+        `favour` is the rank whose turn it is, `busy` the contacts that a request is under way for.
+        """
+        passed: set[int | None] = set()
+        while len(passed) < MOST_LOOKED_AT:
+            batch = self.state.next_occurrences(
+                now, LOOKED_AT + len(passed), kinds=self._open(now), favour=favour
+            )
+            fresh = [each for each in batch if each.ref not in passed]
+            if not fresh:
+                return None
+            changed: list[Occurrence] = []
+            try:
+                for each in fresh:
+                    if before is not None and _turn(before, favour) <= _turn(each, favour):
+                        return Chosen(contact=before.external_id)
+                    chosen = self._chosen(each, now, busy, changed)
+                    if chosen is not None:
+                        return chosen
+                    passed.add(each.ref)
+            finally:
+                self._put_off(changed)
+        return Chosen() if before is None else Chosen(contact=before.external_id)
+
+    def _chosen(
+        self,
+        occurrence: Occurrence,
+        now: float,
+        busy: Collection[str],
+        changed: list[Occurrence],
+    ) -> Chosen | None:
+        contact = self._contact(occurrence)
+        key = "" if contact is None else contact.external_id
+        if key:
+            if key in busy:
+                return None
+            due = self.state.delivery_due(key)
+            if due is not None and due <= now:
+                return Chosen(contact=key)
+            if due is not None:
+                changed.append(replace(occurrence, not_before=due, blocked=""))
+                return None
+        seen = ready(occurrence, contact, self._standing(occurrence), now)
+        if seen.status is not Status.WAITING or seen.blocked:
+            changed.append(seen)
+            return None
+        shared = self._together(occurrence, now, changed) if occurrence.slug else [occurrence]
+        return Chosen(occurrences=shared, contact=key)
+
+    def _together(
+        self, first: Occurrence, now: float, changed: list[Occurrence]
+    ) -> Sequence[Occurrence]:
+        """Return the enrolments that share the request of this one."""
+        found = {first.ref: first}
+        for each in self.state.companions(first.slug, now, MOST_TOGETHER):
+            if len(found) < MOST_TOGETHER and each.ref not in found:
+                seen = ready(each, None, None, now)
+                if seen.status is Status.WAITING:
+                    found[each.ref] = each
+                else:
+                    changed.append(seen)
+        return list(found.values())
+
+    def _contact(self, occurrence: Occurrence) -> Contact | None:
+        """Return whom an event is about, as far as we know them."""
+        if occurrence.kind != EVENTS:
+            return None
+        key = occurrence.external_id
+        if not key:
+            claims = self.state.claims([email_key(occurrence.email)])
+            named = sorted((not c.holds, c.external_id) for c in claims if c.holds or c.observes)
+            key = named[0][1] if named else ""
+        return self.state.load([key]).get(key) if key else None
+
+    def _standing(self, occurrence: Occurrence) -> Standing | None:
+        if occurrence.kind != EMAILS:
+            return None
+        try:
+            return self.suppressions.standing([occurrence.email])
+        except SuppressionFailed:
+            # Nobody knows whether the address may be written to; the pull tells what is wrong.
+            return None
+
+    def _put_off(self, changed: Sequence[Occurrence]) -> None:
+        if changed:
+            self.state.store_occurrences(changed, before=Status.WAITING)
+            self.outcomes.update(e.status for e in changed if e.status is not Status.WAITING)
+
+    def _open(self, now: float) -> Sequence[str]:
+        return [kind for kind in self.kinds if self.forbidden.get(kind, now) <= now]
+
+    def start(
+        self,
+        chosen: Chosen,
+        now: float,
+        *,
+        deadline: float,
+        admit: Callable[[Usage], Sequence[float] | None],
+        most: int,
+        since: float,
+    ) -> bool:
+        """Start one request, unless they were settled or a process took its room meanwhile."""
+        granted = self.state.grant_occurrences(
+            [each.ref for each in chosen.occurrences if each.ref is not None],
+            now=now,
+            deadline=deadline,
+            admit=admit,
+            intend=lambda each: intended(each, now=now, deadline=deadline),
+            most=most,
+            since=since,
+        )
+        if granted is None:
+            return False
+        grant, waiting = granted
+        future = self.lanes.submit(self._sending(waiting))
+        self.flights[grant.id] = Flight(
+            grant=grant, occurrences=waiting, contact=chosen.contact, started=now, future=future
+        )
+        return True
+
+    def _sending(self, occurrences: Sequence[Occurrence]) -> Callable[[], tuple[Answer, float]]:
+        kind = occurrences[0].kind
+        call = {
+            EVENTS: self.meisa.track_event,
+            EMAILS: self.meisa.trigger_email,
+            SEQUENCES: self.meisa.bulk_enroll,
+        }[kind]
+        body = bulk_body(occurrences) if kind == SEQUENCES else occurrences[0].body
+
+        def send() -> tuple[Answer, float]:
+            answer = call(body)
+            return answer, self.clock.now()
+
+        return send
+
+    def collect(self, conclude: Conclude) -> None:
+        """Store what came of the requests that were answered."""
+        for number in [number for number, each in self.flights.items() if each.future.done()]:
+            flight = self.flights[number]
+            answer, came = flight.future.result()
+            self._settle(flight, judge(flight.occurrences[0].kind, answer), came, conclude)
+            # Not before all of it is stored: otherwise it is stored at the next step.
+            del self.flights[number]
+
+    def _settle(self, flight: Flight, outcome: Outcome, came: float, conclude: Conclude) -> None:
+        settled = [
+            after(
+                each,
+                outcome,
+                started=flight.started,
+                now=came,
+                again=delay(each.attempts + 1, self.jitter()),
+            )
+            for each in flight.occurrences
+        ]
+        self.state.store_occurrences(settled, before=Status.SENT)
+        kind = flight.occurrences[0].kind
+        if outcome.kind is Kind.STOPPED and outcome.code == FORBIDDEN:
+            self.forbidden[kind] = came + PROBE_REFUSED
+        elif outcome.kind in (Kind.ACCEPTED, Kind.REJECTED):
+            self.forbidden.pop(kind, None)
+        conclude(flight.grant, outcome, flight.started, came)
+        self.outcomes.update(each.status for each in settled)
+        self.concluded += 1
+
+    def next_attempt(self) -> float | None:
+        """Return the earliest epoch second at which something deferred may be tried again."""
+        return self.state.next_occurrence_attempt(self._open(self.clock.now()))
+
+    def problems(self) -> list[str]:
+        """Return what the key may not do, and what is therefore not done, a sentence each."""
+        return [
+            f"Meisa refuses {kind}: the API key lacks the scope {SCOPES[kind]}. "
+            "What waits is kept, and tried again every 15 minutes."
+            for kind in self.forbidden
+        ]
+
+
+def _turn(candidate: Contact | Occurrence, favour: int | None) -> tuple[bool, int, float]:
+    rank = candidate.rank if candidate.rank is not None else 0
+    return rank != favour, rank, candidate.since or 0.0
