@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from meisa_cdc.core.budget import Usage, Window, admit, period_of, sane, wait
-from meisa_cdc.core.delivery import BUSY, Kind, Outcome, clamp_pause
 from meisa_cdc.core.durations import spoken
 from meisa_cdc.core.errors import MeisaCdcError, MeisaUnavailable
+from meisa_cdc.core.outcome import BUSY, Kind, Outcome, clamp_pause
 from meisa_cdc.core.traffic import after_any
 from meisa_cdc.ports import Budget, Clock
 from meisa_cdc.records import Concluded, Grant

@@ -6,9 +6,10 @@ from typing import Any
 
 from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Outcome, Request
+from meisa_cdc.core.delivery import Request
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.core.occurrence import REQUESTS, Occurrence, Status
+from meisa_cdc.core.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Use case: pull the suppression list into the app's table."""
 
-from meisa_cdc.core.delivery import Kind, Outcome
 from meisa_cdc.core.errors import MeisaCdcError
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.core.suppression import PullFailed
 from meisa_cdc.pacing import Pacing, pause_after, plain_failure, within_budget
 from meisa_cdc.ports import Budget, Clock, Meisa, SuppressionResult, SuppressionTable

@@ -17,8 +17,9 @@ from benchmarks.simulation.world import CONCURRENCY, TIMEOUT, Flight, World, ech
 from meisa_cdc.core import breaker, budget, traffic
 from meisa_cdc.core.backlog import favoured
 from meisa_cdc.core.budget import Usage, Window
-from meisa_cdc.core.delivery import SETTLES, Answer, Kind, Request, delay, judge
+from meisa_cdc.core.delivery import SETTLES, Request, judge
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.outcome import Answer, Kind, delay
 from meisa_cdc.sync.push import DEADLINE_MARGIN
 
 NONE = 3

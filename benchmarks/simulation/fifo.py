@@ -5,8 +5,8 @@ from collections import deque
 
 from benchmarks.simulation.product import BACK, START
 from benchmarks.simulation.world import CONCURRENCY, Flight, World
-from meisa_cdc.core.delivery import BUSY, Answer
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.outcome import BUSY, Answer
 
 #: Seconds to wait after an answer 429 that does not say.
 PAUSE = 60.0

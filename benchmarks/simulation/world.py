@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from benchmarks.simulation.product import BACK, START, Changes
 from benchmarks.simulation.servers import Server
-from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.outcome import Answer
 
 CONCURRENCY = 4
 #: Seconds after which the client gives a request up.

@@ -4,10 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import ABSENT, BUSY, Answer, Kind, Outcome, failure, is_success
+from meisa_cdc.core.delivery import ABSENT
 from meisa_cdc.core.keys import email_key
 from meisa_cdc.core.mapping import EMAILS, EVENTS, SEQUENCES
 from meisa_cdc.core.occurrence import Occurrence, Status
+from meisa_cdc.core.outcome import BUSY, Answer, Kind, Outcome, failure, is_success
 
 #: Seconds in which Meisa recognises an e-mail that it was asked for before.
 REMEMBERED = 3600.0

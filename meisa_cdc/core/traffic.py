@@ -6,7 +6,7 @@ from dataclasses import replace
 from meisa_cdc.core import breaker, budget
 from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.budget import Usage, Window
-from meisa_cdc.core.delivery import BUSY, Kind, Outcome
+from meisa_cdc.core.outcome import BUSY, Kind, Outcome
 from meisa_cdc.core.sharing import admitted
 
 #: Code of an outcome that says we are too fast, or somebody else is.

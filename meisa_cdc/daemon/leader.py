@@ -6,10 +6,10 @@ from threading import Thread
 from typing import Any, Protocol
 
 from meisa_cdc.core.breaker import Breaker
-from meisa_cdc.core.delivery import Kind
 from meisa_cdc.core.errors import MappingError, MeisaCdcError, RetryLater
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.occurrence import Status
+from meisa_cdc.core.outcome import Kind
 from meisa_cdc.daemon.health import DELIVERY, PASS, START, STATE, Health
 from meisa_cdc.daemon.schedule import SUPPRESSIONS, Due, Schedules
 from meisa_cdc.ports import Clock

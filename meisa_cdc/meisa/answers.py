@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import orjson
 
-from meisa_cdc.core.delivery import Answer
+from meisa_cdc.core.outcome import Answer
 
 
 def retry_after(text: str | None, now: float) -> float | None:

@@ -7,8 +7,8 @@ from typing import Self
 
 import httpx
 
-from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.errors import InvalidValue, SettingsError
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.meisa import bodies
 from meisa_cdc.meisa.bodies import Body
 from meisa_cdc.meisa.endpoints import Endpoint

@@ -8,8 +8,8 @@ import httpx
 import pydantic
 
 from meisa_cdc import __version__
-from meisa_cdc.core.delivery import BUSY, TIMED_OUT, Answer
 from meisa_cdc.core.errors import InvalidValue, MeisaUnavailable
+from meisa_cdc.core.outcome import BUSY, TIMED_OUT, Answer
 from meisa_cdc.core.suppression import PullFailed, addresses, whole
 from meisa_cdc.meisa import endpoints
 from meisa_cdc.meisa.answers import told

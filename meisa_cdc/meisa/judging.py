@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import pydantic
 
-from meisa_cdc.core.delivery import BUSY, TIMED_OUT, Answer, clamp_pause
+from meisa_cdc.core.outcome import BUSY, TIMED_OUT, Answer, clamp_pause
 from meisa_cdc.meisa.answers import told
 from meisa_cdc.meisa.endpoints import Endpoint
 from meisa_cdc.meisa.errors import (

@@ -9,8 +9,8 @@ from typing import Any, cast
 import httpx
 import orjson
 
-from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.errors import SettingsError
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.meisa.address import base_address, proxy_address
 from meisa_cdc.meisa.answers import json_body, retry_after
 from meisa_cdc.meisa.connection import Exchange, under_way

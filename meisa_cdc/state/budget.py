@@ -9,7 +9,8 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from meisa_cdc.core.breaker import JUDGED, Breaker, forgiving
 from meisa_cdc.core.budget import Usage, begun
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Kind, Request, is_rejection
+from meisa_cdc.core.delivery import Request
+from meisa_cdc.core.outcome import Kind, is_rejection
 from meisa_cdc.core.sharing import Throttle
 from meisa_cdc.records import Concluded, DeliveryRecord, Grant
 from meisa_cdc.state.engine import AnyRow, Database

@@ -17,11 +17,11 @@ from meisa_cdc.core.attempt import (
 from meisa_cdc.core.breaker import PROBE_REFUSED
 from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Answer, Kind, Outcome, delay
 from meisa_cdc.core.errors import SuppressionFailed
 from meisa_cdc.core.keys import email_key
 from meisa_cdc.core.mapping import EMAILS, EVENTS, ONCE, SEQUENCES
 from meisa_cdc.core.occurrence import Occurrence, Status, bulk_body
+from meisa_cdc.core.outcome import Answer, Kind, Outcome, delay
 from meisa_cdc.ports import Clock, Meisa, State, SuppressionTable
 from meisa_cdc.records import Grant
 

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from meisa_cdc.core.breaker import JUDGED, MOST_REJECTED, REJECTIONS, UNAVAILABLE, Breaker
-from meisa_cdc.core.delivery import Kind
 from meisa_cdc.core.errors import MappingError, RetryLater
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.occurrence import Status
+from meisa_cdc.core.outcome import Kind
 from meisa_cdc.core.plan import Plan
 from meisa_cdc.ports import Clock
 from meisa_cdc.sync.judging import Held

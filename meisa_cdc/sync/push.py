@@ -12,18 +12,8 @@ from meisa_cdc.core.backlog import favoured
 from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.budget import Usage, Window
 from meisa_cdc.core.contact import EMAIL, Contact, confirming, overdue
-from meisa_cdc.core.delivery import (
-    REMOVE_TAG,
-    Answer,
-    Kind,
-    Outcome,
-    Request,
-    delay,
-    intend,
-    judge,
-    request_for,
-    settle,
-)
+from meisa_cdc.core.delivery import REMOVE_TAG, Request, intend, judge, request_for, settle
+from meisa_cdc.core.outcome import Answer, Kind, Outcome, delay
 from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Clock, Meisa, State
 from meisa_cdc.records import Concluded, Grant, Settled

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from meisa_cdc.core.delivery import Answer
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Clock, Ping, SuppressionList
 from meisa_cdc.testing.once import Deeds

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from meisa_cdc.core.attempt import REMEMBERED, Standing
-from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.keys import email_key
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.core.suppression import decide
 from meisa_cdc.ports import Clock, SuppressionList, SuppressionResult
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from meisa_cdc.core.breaker import JUDGED, forgiving
 from meisa_cdc.core.budget import Usage, begun
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Kind, Request, is_rejection
+from meisa_cdc.core.delivery import Request
 from meisa_cdc.core.occurrence import Occurrence, Status
+from meisa_cdc.core.outcome import Kind, is_rejection
 from meisa_cdc.records import Concluded, DeliveryRecord, Grant, started
 from meisa_cdc.testing.records import MemoryRecords
 

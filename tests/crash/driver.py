@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import httpx
 
-from meisa_cdc.core.delivery import Answer
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.meisa import HttpMeisa
 from meisa_cdc.meisa.connection import Network
 from meisa_cdc.meisa.pool import PoolTransport

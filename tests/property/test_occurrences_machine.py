@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from meisa_cdc.core.delivery import SETTLES, Answer
+from meisa_cdc.core.delivery import SETTLES
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.keys import email_key
 from meisa_cdc.core.occurrence import Status
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.sync.once import Limits
 from meisa_cdc.testing import HandClock, ScriptedMeisa
 from meisa_cdc.testing.meisa import Scripted

@@ -10,11 +10,12 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from meisa_cdc.core.breaker import PROBE_REFUSED, PROBE_TROUBLED, REJECTIONS, UNAVAILABLE, Breaker
 from meisa_cdc.core.contact import EMAIL, SOURCE, Contact
-from meisa_cdc.core.delivery import SETTLES, Answer
+from meisa_cdc.core.delivery import SETTLES
 from meisa_cdc.core.errors import RetryLater
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.keys import canonical_key
 from meisa_cdc.core.mapping import FieldSettings, Priority
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.core.policy import Policy
 from meisa_cdc.core.values import email_key, same
 from meisa_cdc.sync.once import Limits

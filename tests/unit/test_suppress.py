@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from meisa_cdc.core.budget import paused, windows_of
-from meisa_cdc.core.delivery import Kind, Outcome
 from meisa_cdc.core.errors import (
     MeisaCdcError,
     MeisaUnavailable,
     SettingsError,
     SuppressionFailed,
 )
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.core.suppression import PullFailed
 from meisa_cdc.pacing import Pacing
 from meisa_cdc.ports import SuppressionList, SuppressionResult

@@ -8,7 +8,8 @@ import pytest
 from meisa_cdc.core.breaker import JUDGED, REJECTIONS, Breaker
 from meisa_cdc.core.budget import Usage, paused
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Kind, Outcome, Request, intend, request_for, settle
+from meisa_cdc.core.delivery import Request, intend, request_for, settle
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.core.sharing import Throttle
 from meisa_cdc.ports import State
 from meisa_cdc.records import Concluded, Grant, Settled

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from meisa_cdc.core.contact import Claim, Contact, Late, Quarantined
-from meisa_cdc.core.delivery import Kind, Outcome, intend, request_for
+from meisa_cdc.core.delivery import intend, request_for
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.core.values import Value
 from meisa_cdc.ports import State
 from meisa_cdc.records import Concluded, Seen, Settled

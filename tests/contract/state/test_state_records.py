@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Kind, Outcome, request_for
+from meisa_cdc.core.delivery import request_for
 from meisa_cdc.core.mapping import Column
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.core.values import Value
 from meisa_cdc.ports import State
 from meisa_cdc.records import Concluded, HoldRecord, MappingRecord, Settled

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Answer, Kind, judge, request_for
+from meisa_cdc.core.delivery import judge, request_for
+from meisa_cdc.core.outcome import Answer, Kind
 from meisa_cdc.meisa import MeisaRefused
 from meisa_cdc.sandbox import DEFAULT_API_KEY, Account, Fault, SandboxOptions, SandboxServer
 

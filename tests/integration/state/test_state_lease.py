@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from meisa_cdc.core.delivery import Kind, Outcome
 from meisa_cdc.core.errors import LeaseHeld, LeaseLost
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.records import Concluded
 from meisa_cdc.state import LeaseKeeper, SqlState, holder_name, open_state
 from meisa_cdc.testing import HandClock

@@ -6,7 +6,8 @@ from contextlib import ExitStack, contextmanager
 
 from meisa_cdc.core.budget import Usage, paused
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Kind, Outcome, settle
+from meisa_cdc.core.delivery import settle
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.ports import State
 from meisa_cdc.records import Concluded, Settled
 from meisa_cdc.state import SqlState, open_state

@@ -6,22 +6,18 @@ from typing import Any
 import pytest
 
 from meisa_cdc.core.contact import Contact, Late, Quarantined
-from meisa_cdc.core.delivery import (
+from meisa_cdc.core.delivery import SETTLES, intend, judge, request_for, settle
+from meisa_cdc.core.outcome import (
     FIRST_DELAY,
     LONGEST_DELAY,
     LONGEST_PAUSE,
-    SETTLES,
     SHORTEST_PAUSE,
     Answer,
     Kind,
     Outcome,
     clamp_pause,
     delay,
-    intend,
     is_rejection,
-    judge,
-    request_for,
-    settle,
 )
 
 NOW = 1_000.0

@@ -3,10 +3,11 @@
 from collections.abc import Mapping as Dict
 
 from meisa_cdc.core.contact import Contact, Staged, acknowledged, doubted, overdue
-from meisa_cdc.core.delivery import Answer, judge, request_for, settle
+from meisa_cdc.core.delivery import judge, request_for, settle
 from meisa_cdc.core.diff import Action, Comparison, compare
 from meisa_cdc.core.fields import Reading
 from meisa_cdc.core.mapping import FieldSettings, Mapping
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.core.plan import Tallies, change_document, change_print
 from meisa_cdc.core.policy import MinChange, Policy
 from meisa_cdc.core.values import Value

@@ -3,7 +3,7 @@
 import pytest
 
 from meisa_cdc.core.budget import Usage, windows_of
-from meisa_cdc.core.delivery import Kind, Outcome
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.core.sharing import Throttle
 from meisa_cdc.core.traffic import TOO_MANY, after
 

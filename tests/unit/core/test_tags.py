@@ -6,7 +6,8 @@ import pytest
 
 from meisa_cdc.core import tags
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Answer, Kind, judge, request_for, settle
+from meisa_cdc.core.delivery import judge, request_for, settle
+from meisa_cdc.core.outcome import Answer, Kind
 
 NOW = 1_767_225_600.0
 MADE = "2026-01-01T00:00:00Z"

@@ -4,7 +4,7 @@ import pytest
 
 from meisa_cdc.core.breaker import MOST_REJECTED, REJECTIONS, Breaker
 from meisa_cdc.core.budget import Usage, parse_windows, windows_of
-from meisa_cdc.core.delivery import Kind, Outcome
+from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.core.traffic import after, after_any
 
 WINDOWS = windows_of(parse_windows("60/60s,1000/3600s"), 0.0)

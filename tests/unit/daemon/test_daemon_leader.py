@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from meisa_cdc.core.breaker import PROBE_REFUSED, PROBE_TROUBLED
-from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.errors import LeaseLost, MappingError, StateUnavailable, SuppressionFailed
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.daemon.health import Health
 from meisa_cdc.daemon.leader import FIRST_RETRY, Leader
 from meisa_cdc.daemon.schedule import SUPPRESSIONS

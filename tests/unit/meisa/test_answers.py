@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from meisa_cdc.core.delivery import LONGEST_PAUSE, SHORTEST_PAUSE, clamp_pause
+from meisa_cdc.core.outcome import LONGEST_PAUSE, SHORTEST_PAUSE, clamp_pause
 from meisa_cdc.meisa.answers import json_body, retry_after
 
 #: Thu, 15 Jan 2026 08:00:00 GMT

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from meisa_cdc.core.breaker import MOST_FAILURES, MOST_REJECTED, REJECTIONS, UNAVAILABLE
-from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.guard import GuardSettings
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.sync.overrides import baseline
 from meisa_cdc.sync.push import Push
 from meisa_cdc.testing.meisa import Scripted

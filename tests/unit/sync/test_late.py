@@ -2,7 +2,8 @@
 
 import pytest
 
-from meisa_cdc.core.delivery import SETTLES, Answer
+from meisa_cdc.core.delivery import SETTLES
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.sync.once import Limits
 from meisa_cdc.sync.push import Push
 from meisa_cdc.testing.meisa import Scripted

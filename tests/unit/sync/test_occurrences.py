@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.delivery import Answer
 from meisa_cdc.core.errors import ApprovalMismatch, SuppressionFailed
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.occurrence import Status, idempotency_key
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.sync.once import Limits
 from meisa_cdc.sync.overrides import baseline
 from meisa_cdc.testing import MemorySuppressions

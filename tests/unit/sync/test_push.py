@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Answer, Kind
 from meisa_cdc.core.errors import StateUnavailable
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.outcome import Answer, Kind
 from meisa_cdc.sync.push import LONGEST_WAIT, SOON, Push
 from meisa_cdc.testing.meisa import Scripted
 from tests.unit.sync.worlds import IDENTITY, PLAN, Delayed, World, windows

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from meisa_cdc.core.delivery import Answer, Kind, Outcome
 from meisa_cdc.core.guard import GuardSettings
+from meisa_cdc.core.outcome import Answer, Kind, Outcome
 from meisa_cdc.core.sharing import Throttle
 from meisa_cdc.records import Concluded
 from meisa_cdc.sync.acquaintance import check_belongs

@@ -3,7 +3,7 @@
 import pytest
 
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Answer
+from meisa_cdc.core.outcome import Answer
 from meisa_cdc.records import Settled
 from meisa_cdc.testing import HandClock, MemoryState, ScriptedMeisa
 
