@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import httpx
 
+from meisa_cdc.core.occurrence import Status
 from meisa_cdc.core.outcome import Answer
 from meisa_cdc.meisa import HttpMeisa
 from meisa_cdc.meisa.connection import Network
@@ -66,6 +67,7 @@ class MortalState:
         self._state = state
         self._reach = reaper.reach
         self._settled = 0
+        self._admitted = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._state, name)
@@ -77,6 +79,29 @@ class MortalState:
         if grants:
             self._reach("after the intent")
         return grants
+
+    def grant_occurrences(self, *arguments: Any, **details: Any) -> Any:
+        """Store the intent of what is done once."""
+        self._reach("before the intent")
+        granted = self._state.grant_occurrences(*arguments, **details)
+        if granted is not None:
+            self._reach("after the intent")
+        return granted
+
+    def store_occurrences(self, changed: Any, *, before: Status) -> None:
+        """Store what came of it."""
+        if before is Status.SENT:
+            self._reach("answered, not recorded")
+        self._state.store_occurrences(changed, before=before)
+        if before is Status.SENT:
+            self._reach("recorded")
+
+    def admit_occurrences(self, occurrences: Any) -> None:
+        """Store a batch of what is to be done once."""
+        if self._admitted:
+            self._reach("between two batches of a pass")
+        self._state.admit_occurrences(occurrences)
+        self._admitted += 1
 
     def complete(self, *concluded: Any, **details: Any) -> None:
         """Store outcomes."""
@@ -103,7 +128,7 @@ class MortalState:
 
 @dataclass(frozen=True, slots=True)
 class MortalMeisa:
-    """The client, which tells the sockets when an upsert is under way."""
+    """The client, which tells the sockets when a delivery is under way."""
 
     client: HttpMeisa
     under_way: Event
@@ -114,8 +139,25 @@ class MortalMeisa:
 
     def upsert(self, body: Mapping[str, Any]) -> Answer:
         """Send one contact."""
+        return self._watched(self.client.upsert, body)
+
+    def track_event(self, body: Mapping[str, Any]) -> Answer:
+        """Record one event."""
+        return self._watched(self.client.track_event, body)
+
+    def trigger_email(self, body: Mapping[str, Any]) -> Answer:
+        """Send one e-mail."""
+        return self._watched(self.client.trigger_email, body)
+
+    def bulk_enroll(self, body: Mapping[str, Any]) -> Answer:
+        """Enrol addresses."""
+        return self._watched(self.client.bulk_enroll, body)
+
+    def _watched(
+        self, call: Callable[[Mapping[str, Any]], Answer], body: Mapping[str, Any]
+    ) -> Answer:
         self.under_way.set()
-        answer = self.client.upsert(body)
+        answer = call(body)
         self.under_way.clear()
         return answer
 
