@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, inspect, make_url, text
 
+from meisa_cdc.core.attempt import Standing
 from meisa_cdc.core.errors import SuppressionFailed
 from meisa_cdc.ports import SuppressionList, SuppressionResult
 from meisa_cdc.suppressed import Suppressed, SuppressedTable, SuppressionStatus
@@ -200,6 +201,17 @@ def test_before_the_first_pull_there_is_nothing_to_read(app):
     assert list(app.table.addresses()) == []
     assert list(app.table.history()) == []
     assert inspect(app.engine).get_table_names() == []
+
+
+def test_the_standing_of_addresses_is_told(app):
+    """In any spelling, however many are asked for; with the age of the older of two clocks."""
+    assert app.table.standing(["a@x.com"]) == Standing(as_of=None)
+    store(app.table, ["a@x.com", "straße@x.com"], at=1_000.0, as_of=1_200.0)
+    told = app.table.standing(["A@X.com", "b@x.com", "STRASSE@x.com", "Straße@x.com"])
+    assert set(told.suppressed) == {"a@x.com", "strasse@x.com"}
+    many = app.table.standing([f"{number}@x.com" for number in range(2500)] + ["a@x.com"])
+    assert set(many.suppressed) == {"a@x.com"}
+    assert told.as_of == 1_000.0
 
 
 def test_reading_may_stop_half_way(app):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meisa_cdc.settings import DatabaseUrl
+from meisa_cdc.settings import DatabaseUrl, texts
 
 
 def one(refusal, key, value):
@@ -206,3 +206,12 @@ def test_the_state_is_never_the_apps_own_file(refusal, load, tmp_path):
     assert refusal(text.format("soft.db"))[0].endswith(reason)
     assert refusal(text.format("hard.db"))[0].endswith(reason)
     assert load(text.format("other.db"))
+
+
+@pytest.mark.parametrize(("written", "meant"), [("true", True), (" False ", False)])
+def test_a_switch_is_true_or_false(written, meant):
+    """In any case."""
+    assert texts.parse_switch(written) is meant
+    assert texts.parse_switch(meant) is meant
+    with pytest.raises(ValueError, match="'yes' is neither true nor false"):
+        texts.parse_switch("yes")

@@ -137,3 +137,31 @@ def test_a_field_has_its_own_settings():
 def test_a_field_says_when_it_is_worth_a_request(settings, policy):
     """Each policy ends up as it was written."""
     assert field(**settings).policy == policy
+
+
+def test_what_is_done_once_has_settings_of_its_own():
+    """E-mails are urgent unless they say otherwise; only events may happen twice."""
+    assert declared({}, "emails").priority is Priority.URGENT
+    assert declared({"priority": "normal"}, "emails").priority is Priority.NORMAL
+    event = declared({"delivery": "at_least_once", "backfill": True, "every": "5m"}, "events")
+    assert (event.at_least_once, event.backfill, event.every) == (True, True, 300.0)
+    plain = declared({}, "sequences")
+    assert (plain.at_least_once, plain.backfill, plain.priority) == (False, False, Priority.NORMAL)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "message"),
+    [
+        ("events", {"delivery": "twice"}, "delivery cannot be 'twice'"),
+        ("events", {"backfill": "yes"}, "backfill cannot be 'yes' It is true or false."),
+        ("events", {"fields": {}}, "there is no setting 'fields'"),
+        ("events", {"capture": "scan"}, "there is no setting 'capture'"),
+        ("emails", {"delivery": "at_least_once"}, "there is no setting 'delivery'"),
+        ("contacts", {"backfill": True}, "there is no setting 'backfill'"),
+    ],
+)
+def test_settings_of_other_kinds_are_refused(kind, config, message):
+    """So that nobody believes they work."""
+    with pytest.raises(Refused) as caught:
+        declared(config, kind)
+    assert message in f"{caught.value.message} {caught.value.hint}"
