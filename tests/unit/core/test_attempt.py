@@ -15,8 +15,8 @@ from meisa_cdc.core.attempt import (
     unanswered,
 )
 from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.delivery import Answer, Kind, Outcome
 from meisa_cdc.core.occurrence import Occurrence, Status
+from meisa_cdc.core.outcome import Answer, Kind, Outcome
 
 EVENT = Occurrence(mapping="events/a", kind="events", key="1", external_id="7", body={"a": 1})
 MAIL = Occurrence(mapping="emails/a", kind="emails", key="1", email="A@x.com", body={"a": 1})
