@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, push
+from benchmarks import detection, memory, push
 from benchmarks.measures import Measure
 from benchmarks.simulation import report
 
 RESULTS = Path(__file__).parent / "results.json"
-MEMORY, PUSH, SIMULATION = EVERY = "memory", "push", "simulation"
+EVERY = DETECTION, MEMORY, PUSH, SIMULATION = "detection", "memory", "push", "simulation"
 
 
 def main() -> int:
@@ -22,6 +22,8 @@ def main() -> int:
     parser.add_argument("what", nargs="*", help=f"{', '.join(EVERY)}; all of them if none")
     parser.add_argument("--users", type=int, default=200_000, help="contacts of the first load")
     parser.add_argument("--days", type=float, default=7.0, help="days of overload to simulate")
+    parser.add_argument("--repeats", type=int, default=5, help="runs that a median is of")
+    parser.add_argument("--first-captures", type=int, default=1, help="the same of first loads")
     options = parser.parse_args()
     unknown = set(options.what) - set(EVERY)
     if unknown:
@@ -37,6 +39,14 @@ def main() -> int:
     if PUSH in what:
         with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
             measures += push.measure(Path(folder))
+    if DETECTION in what:
+        with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
+            measures += detection.measure(
+                Path(folder),
+                options.users,
+                repeats=options.repeats,
+                first_captures=options.first_captures,
+            )
     if MEMORY in what:
         with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
             measures += memory.measure(Path(folder), options.users)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meisa_cdc.core.budget import Usage
-from meisa_cdc.core.contact import Contact
+from meisa_cdc.core.contact import Contact, Observation
 from meisa_cdc.core.delivery import Request
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.core.occurrence import REQUESTS, Occurrence, Status
@@ -24,6 +24,21 @@ class Seen:
     fingerprint: bytes | None
     #: Whether that observation was a row, not the lack of one.
     row: bool
+    #: As in `Observation`.
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """A contact that a mapping yields no row for, where it may have done so before."""
+
+    external_id: str
+    #: As in `Seen`.
+    ref: int
+    #: Whether what was settled last was a row.
+    had_row: bool
+    #: The place of that row.
+    place: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +47,8 @@ class Settled:
 
     #: None: leave the contact as it is (and do not create it).
     contact: Contact | None
-    #: Mapping name -> (fingerprint, was it a row); None as value: forget the observation.
-    observed: Dict[str, tuple[bytes, bool] | None] = field(default_factory=dict)
+    #: Mapping name -> observation; None as value: forget the one on record.
+    observed: Dict[str, Observation | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +63,8 @@ class MappingRecord:
     read_at: float | None
     #: Present contacts for which it had a row.
     covered: int = 0
+    #: Present contacts with an observation of it, be it a row or the lack of one.
+    settled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from meisa_cdc.core.mapping import EMAILS
 
 if TYPE_CHECKING:
     from meisa_cdc.core.mapping import Mapping
-    from meisa_cdc.source.snapshot import DatabaseSnapshot
+    from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
     from meisa_cdc.wiring import Wiring
 
 FAILED = 1
@@ -85,7 +85,8 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
     mappings = wiring.mappings()
     of_contacts = {name for name, each in mappings.items() if each.kind not in ONCE}
     columns: dict[str, list[str]] = {}
-    with wiring.source().snapshot() as snapshot:
+    source = wiring.source()
+    with source.snapshot() as snapshot:
         yield Finding(
             what="app database",
             verdict="ok",
@@ -101,6 +102,7 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
                 checked(mapping, columns[name])
                 yield _mapping(mapping, snapshot, columns[name])
                 yield from _sample(mapping, snapshot, columns[name])
+                yield _capture(mapping, source)
             except MeisaCdcError as error:
                 # The error names the mapping by itself, often with the line.
                 text = str(error).removeprefix(f"{name}: ")
@@ -165,6 +167,11 @@ def _sample(
             text=f"{', '.join(rounded)}: more digits than a JSON number holds, sent as the nearest "
             "one; declare type 'string' to send them all",
         )
+
+
+def _capture(mapping: "Mapping", source: "AppDatabase") -> Finding:
+    capture = source.capture_of(mapping)
+    return Finding(what=mapping.name, verdict="ok", text=f"capture {capture.kind}: {capture.why}")
 
 
 def _rights(wiring: "Wiring") -> Iterator[Finding]:

@@ -22,7 +22,9 @@ def status(session: Session) -> None:
 
     wiring = Wiring.of(session.settings())
     with wiring.state_to_read() as state:
-        document = status_of(state, wiring.windows(state), now=wiring.clock.now())
+        document = status_of(
+            state, wiring.windows(state), now=wiring.clock.now(), captures=wiring.captures()
+        )
     session.output.json(dated(document))
     _show(session, document)
 
@@ -97,11 +99,18 @@ def _show_mappings(session: Session, document: dict[str, Any]) -> None:
     from meisa_cdc.core.durations import iso
 
     rows = [
-        (each["mapping"], each["contacts"], iso(each["read_at"]) if each["read_at"] else "never")
+        (
+            each["mapping"],
+            each["contacts"],
+            iso(each["read_at"]) if each["read_at"] else "never",
+            f"{each['capture']}: {each['capture_reason']}" if each["capture"] else "unknown",
+        )
         for each in document["mappings"]
     ]
     if rows:
         output = session.output
-        output.text(output.table("mapping", "contacts", "read at", rows=rows, right="contacts"))
+        output.text(
+            output.table("mapping", "contacts", "read at", "capture", rows=rows, right="contacts")
+        )
     if document["unmapped"]:
         session.output.text(f"No longer mapped: {', '.join(document['unmapped'])}.")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from meisa_cdc.core.values import Value, email_key
 
@@ -121,6 +121,16 @@ class Contact:
         return email_key(email) if isinstance(email, str) else ""
 
 
+class Observation(NamedTuple):
+    """What is on record of one contact in one mapping: a row as it was, or that there was none."""
+
+    fingerprint: bytes
+    #: False: a complete read had no row for the contact.
+    row: bool
+    #: Hash of the row's key as the app database has it; None where nobody asked for it.
+    place: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
     """What one pass saw of one contact in one mapping."""
@@ -137,6 +147,8 @@ class Staged:
     had_row: bool = False
     #: The key occurred more than once; the text names the rows.
     duplicate: str = ""
+    #: Hash of the row's key, or of the key of the row that is gone; None where nobody asked for it.
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from meisa_cdc.core.contact import (
     UNSET,
     Claim,
     Contact,
+    Observation,
     Staged,
     field_of,
 )
@@ -72,7 +73,7 @@ class Comparison:
     #: Mappings that had a row for the contact before and have none now.
     lost: frozenset[str] = frozenset()
     #: As `records.Settled.observed`.
-    observed: Dict[str, tuple[bytes, bool] | None] = field(default_factory=dict)
+    observed: Dict[str, Observation | None] = field(default_factory=dict)
     #: The contact was in our state before, admitted or acknowledged.
     known: bool = False
     #: Identity stopped having it in this pass.
@@ -282,13 +283,16 @@ def _field_problems(external_id: str, staged: Dict[str, Staged]) -> Iterable[Inv
 
 def _observed(
     contact: Contact, staged: Dict[str, Staged], readings: Sequence[Reading]
-) -> dict[str, tuple[bytes, bool] | None]:
+) -> dict[str, Observation | None]:
     """Return the fingerprints to store; unusable rows are forgotten, so they are judged again."""
-    observed: dict[str, tuple[bytes, bool] | None] = {}
+    observed: dict[str, Observation | None] = {}
     for reading in readings:
         seen = seen_of(contact, staged, reading)
         if seen is None:
             continue
         usable = not seen.errors and not seen.duplicate
-        observed[reading.mapping.name] = (seen.fingerprint, seen.row) if usable else None
+        place = seen.place if seen.row else None
+        observed[reading.mapping.name] = (
+            Observation(seen.fingerprint, seen.row, place) if usable else None
+        )
     return observed

@@ -49,6 +49,10 @@ class FieldSettings:
     policy: Policy = field(default_factory=Policy)
 
 
+#: Of every column that its mapping says nothing about.
+USUAL = FieldSettings()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
     """One SQL file of the mappings folder, as its author wrote it."""
@@ -68,6 +72,8 @@ class Mapping:
     #: Five-field cron expression, or empty.
     cron: str = ""
     priority: Priority = Priority.NORMAL
+    #: How changes are found, as its author asks for it: `auto`, `scan`, `checksum`.
+    capture: str = "auto"
     #: Seconds a read may take; None: as the settings say.
     timeout: float | None = None
     enabled: bool = True
@@ -82,7 +88,7 @@ class Mapping:
 
     def settings_of(self, column: str) -> FieldSettings:
         """Return the settings of a column, the defaults where it has none."""
-        return self.fields.get(column, FieldSettings())
+        return self.fields.get(column, USUAL)
 
     def priority_of(self, column: str) -> Priority:
         """Return how soon a difference in this column should reach Meisa."""

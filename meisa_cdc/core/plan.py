@@ -16,6 +16,7 @@ from meisa_cdc.core.values import Value, fingerprint, same
 
 #: Rows without a usable key are listed up to here; beyond it they are only counted.
 MOST_LISTED = 10_000
+_ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,7 @@ class Tallies:
             self._hash(change.mapping, comparison.external_id, change.field, change.old, change.new)
 
     def _hash(self, mapping: str, external_id: str, name: str, old: Value, new: Value) -> None:
-        line = json.dumps([external_id, name, old, new], sort_keys=True)
+        line = _ENCODER.encode([external_id, name, old, new])
         self._hashes[mapping].update(line.encode() + b"\n")
 
     def digest(self, mapping: str) -> str:

@@ -1,15 +1,17 @@
 """What the use cases ask of our own state."""
 
-from collections.abc import Callable, Iterator, Mapping as Dict, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping as Dict, Sequence
 from typing import Any, Protocol
 
 from meisa_cdc.core.budget import Usage
+from meisa_cdc.core.checksums import Checksums
 from meisa_cdc.core.contact import Claim, Contact
 from meisa_cdc.core.delivery import Request
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.core.occurrence import Occurrence, Status
 from meisa_cdc.core.plan import Cost
 from meisa_cdc.records import (
+    Absent,
     Concluded,
     Counts,
     DeliveryRecord,
@@ -75,20 +77,45 @@ class Budget(Protocol):
         """Let deliveries go on after rejections: earlier ones count no more."""
 
 
-class Contacts(Protocol):
-    """The stored contacts: ledger, backlog, quarantine, and what was observed of them."""
+class Observations(Protocol):
+    """What was observed of contacts, mapping by mapping, once its consequences were stored."""
 
     def observed(self, mapping: str, keys: Sequence[str]) -> dict[str, Seen]:
         """Return what is on record for these keys; unknown keys are left out."""
 
-    def unseen(
-        self, mapping: str, seen: bytearray, missing: bytes
-    ) -> Iterator[Sequence[tuple[str, bool]]]:
-        """Yield batches of (key, had a row) of present contacts that a complete read lacked.
+    def unseen(self, mapping: str, seen: bytearray, missing: bytes) -> Iterator[Sequence[Absent]]:
+        """Yield batches of present contacts that a complete read lacked.
 
         `seen` has the bit `ref` set for each contact that was read. Left out: contacts whose
         stored fingerprint is `missing` already.
         """
+
+    def vanished(
+        self, mapping: str, seen: bytearray, buckets: Collection[int], bits: int
+    ) -> Iterator[Sequence[Absent]]:
+        """Yield batches of present contacts whose row was in one of these buckets.
+
+        Left out: those with their bit in `seen`.
+        """
+
+    def lacking(self, mapping: str) -> Iterator[Sequence[Absent]]:
+        """Yield batches of present contacts without any observation of the mapping."""
+
+    def checksums(self, mapping: str) -> Checksums | None:
+        """Return what its rows added up to when that was stored; None where nobody knows."""
+
+    def record_checksums(self, mapping: str, checksums: Checksums) -> None:
+        """Remember what its rows add up to, now that their consequences are stored."""
+
+    def unsettle(self, mapping: str, places: Collection[int]) -> None:
+        """Have the buckets of these places looked at next time, whatever they add up to."""
+
+    def drop_checksums(self, mappings: Collection[str]) -> None:
+        """Forget what the rows of these mappings add up to: all will be read."""
+
+
+class Contacts(Observations, Protocol):
+    """The stored contacts: ledger, backlog, quarantine, and what was observed of them."""
 
     def load(self, keys: Sequence[str]) -> dict[str, Contact]:
         """Return the contacts with these keys; unknown keys are left out."""

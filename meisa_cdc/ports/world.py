@@ -1,11 +1,12 @@
 """What the use cases ask of everything else: time, the app database, Meisa, temporary room."""
 
-from collections.abc import Iterator, Mapping as Dict, Sequence
+from collections.abc import Collection, Iterator, Mapping as Dict, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from meisa_cdc.core.attempt import Standing
+from meisa_cdc.core.checksums import Buckets
 from meisa_cdc.core.contact import Claim, Staged
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.outcome import Answer
@@ -37,6 +38,28 @@ class Snapshot(Protocol):
 
         Raises MappingFailed where this mapping cannot be read (the snapshot stays usable),
         SourceUnavailable where the connection is lost.
+        """
+
+    def scheme(self, mapping: Mapping) -> str | None:
+        """Return what the checksums of a mapping depend on beside its rows.
+
+        None: its rows are all read, every time. Raises as `columns` does.
+        """
+
+    def checksums(self, mapping: Mapping, bits: int) -> Buckets:
+        """Return the checksums of all rows, in 2**bits buckets. Raises as `read` does."""
+
+    def placed(
+        self,
+        mapping: Mapping,
+        *,
+        keys: Sequence[str] | None = None,
+        buckets: Collection[int] | None = None,
+        bits: int = 0,
+    ) -> Iterator[Sequence[Sequence[object]]]:
+        """Yield what `read` does, each row followed by its place.
+
+        `buckets`: only rows in these of 2**bits buckets. Raises as `read` does.
         """
 
 

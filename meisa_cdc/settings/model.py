@@ -126,6 +126,8 @@ class ScheduleSettings(_Group):
     every: Seconds = _written("1m")
     #: For cron expressions, and for datetimes without a zone in the source.
     timezone: Zone = _written("UTC")
+    #: Seconds after which every row of a mapping is read, whatever its checksums say.
+    full_scan_every: Seconds = _written("1d")
 
 
 class GuardSettings(_Group):

@@ -38,9 +38,9 @@ FIELD_KEYS = (
     "thresholds",
     "min_change",
 )
-CAPTURES = ("auto", "scan")
+CAPTURES = ("auto", "scan", "checksum")
 #: Documented for later releases: refused by name, so that nobody believes they work.
-LATER_CAPTURES = ("checksum", "watermark", "log")
+LATER_CAPTURES = ("watermark", "log")
 SENDS = ("always", "with_others")
 CRON_FIELDS = 5
 
@@ -52,6 +52,7 @@ class Declared:
     every: float | None = None
     cron: str = ""
     priority: Priority = Priority.NORMAL
+    capture: str = "auto"
     timeout: float | None = None
     enabled: bool = True
     at_least_once: bool = False
@@ -68,11 +69,11 @@ def declared(config: Dict[str, object], kind: str = CONTACTS) -> Declared:
         _known(key, _keys(kind), "setting")
     if "every" in config and "cron" in config:
         raise Refused("every and cron exclude each other", hint="Keep one of them.")
-    _capture(config.get("capture", "auto"))
     return Declared(
         every=_seconds(config, "every"),
         cron=_cron(config["cron"]) if "cron" in config else "",
         priority=_priority(config.get("priority", "urgent" if kind == EMAILS else "normal")),
+        capture=_capture(config.get("capture", "auto")),
         timeout=_seconds(config, "timeout"),
         enabled=_boolean(config.get("enabled", True), "enabled"),
         at_least_once=_delivery(config) == AT_LEAST_ONCE,
@@ -111,10 +112,11 @@ def _choice(value: object, known: Iterable[str], what: str) -> str:
     return value
 
 
-def _capture(value: object) -> None:
+def _capture(value: object) -> str:
     if value in LATER_CAPTURES:
-        raise Refused(f"capture={value!r} is not supported yet", hint="Use 'auto' or 'scan'.")
-    _choice(value, CAPTURES, "capture")
+        hint = "Use 'auto', 'scan' or 'checksum'."
+        raise Refused(f"capture={value!r} is not supported yet", hint=hint)
+    return _choice(value, CAPTURES, "capture")
 
 
 def _seconds(config: Dict[Any, object], key: str, what: str = "") -> float | None:

@@ -8,10 +8,11 @@ from sqlalchemy import URL
 
 from meisa_cdc.core.errors import MappingFailed
 from meisa_cdc.core.mapping import Column
+from meisa_cdc.source.mysql_hashing import MysqlHashing, Shape
 from meisa_cdc.source.mysql_transaction import Transaction, code_of, said
 from meisa_cdc.source.mysql_types import family
 from meisa_cdc.source.session import BATCH, Rows
-from meisa_cdc.source.statements import Approved, around, check_literal
+from meisa_cdc.source.statements import Approved, Dress, around, check_literal
 
 #: The server's own limit, as a multiple of the mapping's: it counts the time that we need, too.
 SLACK = 60
@@ -32,6 +33,8 @@ class MysqlSession:
         self._streaming = SSCursor
         # Never runs anything: it knows how values are written on this connection.
         self._writer = self._connection.cursor()
+        self._shapes: dict[tuple[str, str], Shape] = {}
+        self.hashing = MysqlHashing(self, self._transaction.version)
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:
@@ -78,16 +81,32 @@ class MysqlSession:
         """Return the columns; the server sees that no row is wanted and reads none."""
         with self._transaction.limit(), self._connection.cursor() as cursor:
             cursor.execute(around(self._text(approved), "limit 0"))
-            return [Column(name=each[0], type=family(each[1])) for each in cursor.description]
+            columns = cursor.description
+        # Type, length, precision, scale: as text they tell two types apart.
+        self._shapes[_identity(approved)] = [(each[0], str(each[1:6])) for each in columns]
+        return [Column(name=each[0], type=family(each[1])) for each in columns]
 
-    def rows(self, approved: Approved, keys: Sequence[str] | None) -> Rows:
+    def shape(self, approved: Approved) -> Shape:
+        """Return the names and types of what a query yields."""
+        if _identity(approved) not in self._shapes:
+            self.describe(approved)
+        return self._shapes[_identity(approved)]
+
+    def answer(self, approved: Approved, dress: Dress) -> Sequence[tuple[Any, ...]]:
+        """Return a whole answer at once."""
+        return self._transaction.execute(dress(self._text(approved), self._literal))
+
+    def rows(
+        self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None = None
+    ) -> Rows:
         """Yield batches of rows."""
         if keys is not None:
             check_literal(approved, self._literal, keys[:1])
         cursor = self._connection.cursor(self._streaming)
         try:
             with self._transaction.limit():
-                cursor.execute(self._text(approved, keys))
+                text = self._text(approved, keys)
+                cursor.execute(text if dress is None else dress(text, self._literal))
             while batch := self._fetched(cursor):
                 yield batch
         finally:
@@ -122,3 +141,7 @@ class MysqlSession:
     def close(self) -> None:
         """Throw the connection away."""
         self._transaction.close()
+
+
+def _identity(approved: Approved) -> tuple[str, str]:
+    return approved.mapping.name, approved.mapping.digest

@@ -89,6 +89,7 @@ class Transaction:
         ((version, modes, self._id),) = self.execute(
             "select version(), @@session.sql_mode, connection_id()"
         )
+        self.version = str(version)
         self.maria = "mariadb" in version.lower()
         full = f"{FULL_GROUP_BY}," if FULL_GROUP_BY in modes else ""
         for statement in (

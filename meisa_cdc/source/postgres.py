@@ -12,10 +12,11 @@ from sqlalchemy import URL
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.forbidden import HARMLESS
+from meisa_cdc.source.postgres_hashing import PostgresHashing, Shape
 from meisa_cdc.source.postgres_transaction import APPLICATION, SET_LOCAL, Transaction, first_line
 from meisa_cdc.source.postgres_types import TypesOfResults
 from meisa_cdc.source.session import BATCH, Rows
-from meisa_cdc.source.statements import Approved, Statement, check
+from meisa_cdc.source.statements import Approved, Dress, Statement, check
 
 CURSOR = "meisa_mapping"
 #: Seconds to wait for a lock that a schema change holds.
@@ -39,6 +40,8 @@ class PostgresSession:
         self._transaction = Transaction(url)
         self._connection = self._transaction.connection
         self._types = TypesOfResults(self._connection)
+        self._shapes: dict[tuple[str, str], Shape] = {}
+        self.hashing = PostgresHashing(self, self._connection.info.server_version)
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:
@@ -104,14 +107,29 @@ class PostgresSession:
         described = cursor.description or []
         cursor.close()
         families = self._types.families([column.type_code for column in described])
+        names = [self._types.name_of(column) for column in described]
+        oids = [column.type_code for column in described]
+        self._shapes[_identity(approved)] = list(zip(names, oids, strict=True))
         return [
-            Column(name=self._types.name_of(column), type=family)
-            for column, family in zip(described, families, strict=True)
+            Column(name=name, type=family) for name, family in zip(names, families, strict=True)
         ]
 
-    def rows(self, approved: Approved, keys: Sequence[str] | None) -> Rows:
+    def shape(self, approved: Approved) -> Shape:
+        """Return the names and types of what a query yields."""
+        if _identity(approved) not in self._shapes:
+            self.describe(approved)
+        return self._shapes[_identity(approved)]
+
+    def answer(self, approved: Approved, dress: Dress) -> Sequence[tuple[Any, ...]]:
+        """Return a whole answer at once: behind a cursor, Postgres would work on it alone."""
+        statement = approved.statement(dress=dress)
+        return self._transaction.execute(statement.text, statement.values)
+
+    def rows(
+        self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None = None
+    ) -> Rows:
         """Yield batches of rows; keys that the key's type cannot hold are compared as text."""
-        cursor = self._cursor_for(approved, keys)
+        cursor = self._cursor_for(approved, keys, dress)
         try:
             while batch := self._fetched(cursor):
                 yield batch
@@ -119,17 +137,17 @@ class PostgresSession:
             cursor.close()
 
     def _cursor_for(
-        self, approved: Approved, keys: Sequence[str] | None
+        self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None
     ) -> "psycopg.RawServerCursor[Any]":
         if keys is None:
-            return self._opened(approved.statement())
+            return self._opened(approved.statement(dress=dress))
         self._transaction.execute("savepoint meisa_keys")
         try:
-            cursor = self._opened(approved.statement(keys))
+            cursor = self._opened(approved.statement(keys, dress=dress))
         except UNCASTABLE:
             self._transaction.execute("rollback to savepoint meisa_keys")
             check(approved, keys[:1], outside=True)
-            return self._opened(approved.statement(keys, outside=True))
+            return self._opened(approved.statement(keys, outside=True, dress=dress))
         return cursor
 
     def _opened(self, statement: Statement) -> "psycopg.RawServerCursor[Any]":
@@ -166,6 +184,10 @@ class PostgresSession:
     def close(self) -> None:
         """Throw the connection away."""
         self._transaction.close()
+
+
+def _identity(approved: Approved) -> tuple[str, str]:
+    return approved.mapping.name, approved.mapping.digest
 
 
 def _milliseconds(seconds: float) -> str:

@@ -1,11 +1,11 @@
 """What a connection to each kind of database must be able to do for a snapshot."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from meisa_cdc.core.mapping import Column
-from meisa_cdc.source.statements import Approved
+from meisa_cdc.source.statements import Approved, Dress
 
 Rows: TypeAlias = Generator[Sequence[Sequence[object]], None, None]
 
@@ -13,8 +13,28 @@ Rows: TypeAlias = Generator[Sequence[Sequence[object]], None, None]
 BATCH = 2_000
 
 
+class Hashing(Protocol):
+    """How a kind of database adds up rows; see `ports.Snapshot`."""
+
+    def scheme(self, approved: Approved) -> str | None:
+        """Return what the hashes depend on beside the rows; None: there are none."""
+
+    def placed(self, approved: Approved, buckets: Collection[int] | None, bits: int) -> Dress:
+        """Return what makes the query of rows followed by their places."""
+
+    def grouped(self, approved: Approved, bits: int) -> Dress:
+        """Return what makes the query of (bucket, rows, sum of their hashes)."""
+
+    def answer(self, approved: Approved, dress: Dress) -> Sequence[tuple[Any, ...]]:
+        """Return the whole answer to a query on top of the mapping's, at once."""
+
+
 class Session(Protocol):
     """One connection with one read-only transaction open; not for use by two threads at once."""
+
+    @property
+    def hashing(self) -> Hashing | None:
+        """How rows are added up; None where they are not."""
 
     def statement(self, mapping: str, timeout: float) -> AbstractContextManager[None]:
         """Enclose what is done for one mapping; an error in it leaves the transaction usable.
@@ -28,8 +48,10 @@ class Session(Protocol):
     def describe(self, approved: Approved) -> list[Column]:
         """Return the columns without reading rows."""
 
-    def rows(self, approved: Approved, keys: Sequence[str] | None) -> Rows:
-        """Yield batches of rows, in constant memory."""
+    def rows(
+        self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None = None
+    ) -> Rows:
+        """Yield batches of rows, in constant memory; with `dress`, of the query on top."""
 
     def explain(self, approved: Approved) -> str:
         """Return the database's plan for a full read, in one line."""

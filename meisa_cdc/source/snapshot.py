@@ -5,14 +5,16 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meisa_cdc.core.checksums import Buckets, gathered
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import InvalidValue, MappingError, MeisaCdcError
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.values import canonical_key
+from meisa_cdc.source.captures import CHECKSUM, Capture, capture_of
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL
 from meisa_cdc.source.engines import app_url, dialect_of, place_of
-from meisa_cdc.source.session import Rows, Session
-from meisa_cdc.source.statements import SAMPLE_KEYS, Approved, approve
+from meisa_cdc.source.session import Hashing, Rows, Session
+from meisa_cdc.source.statements import SAMPLE_KEYS, Approved, Dress, approve
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a query of a mapping may take, where nothing else is said.
 STATEMENT_TIMEOUT = 60.0
+#: Bits of the buckets in a query that is only looked at.
+SHOWN_BITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,10 @@ class AppDatabase:
             values=tuple(whole.values),
         )
 
+    def capture_of(self, mapping: Mapping) -> Capture:
+        """Return how a mapping's changes are found, and why. Raises MappingError."""
+        return capture_of(self.approved(mapping))
+
     def read_only_proof(self, *, ours: Collection[str] = ()) -> list[str]:
         """Return a line for everything that our role could change; empty: it can only read.
 
@@ -143,6 +151,67 @@ class DatabaseSnapshot:
         self._open = self._whole(approved) if keys is None else self._some(approved, keys)
         return self._open
 
+    def scheme(self, mapping: Mapping) -> str | None:
+        """Return what the checksums of a mapping depend on beside its rows.
+
+        None: its rows are all read, every time. Raises as `columns` does.
+        """
+        self.end()
+        approved = self._approved(mapping)
+        hashing = self._session.hashing
+        if hashing is None or capture_of(approved).kind != CHECKSUM:
+            return None
+        with self._statement(mapping):
+            return hashing.scheme(approved)
+
+    def checksums(self, mapping: Mapping, bits: int) -> Buckets:
+        """Return the checksums of all rows, in 2**bits buckets. Raises as `read` does."""
+        self.end()
+        approved = self._approved(mapping)
+        with self._statement(mapping):
+            dress = self._hashing.grouped(approved, bits)
+            groups = self._hashing.answer(approved, dress)
+            return gathered(
+                bits, ((int(b), int(n), None if s is None else int(s)) for b, n, s in groups)
+            )
+
+    def summing(self, mapping: Mapping) -> str | None:
+        """Return the text of the query behind `checksums`; None where there is none."""
+        if self.scheme(mapping) is None:
+            return None
+        approved = self._approved(mapping)
+        with self._statement(mapping):
+            dress = self._hashing.grouped(approved, SHOWN_BITS)
+            return approved.statement(dress=dress).text
+
+    def placed(
+        self,
+        mapping: Mapping,
+        *,
+        keys: Sequence[str] | None = None,
+        buckets: Collection[int] | None = None,
+        bits: int = 0,
+    ) -> Rows:
+        """Yield what `read` does, each row followed by its place.
+
+        `buckets`: only rows in these of 2**bits buckets. Raises as `read` does.
+        """
+        self.end()
+        approved = self._approved(mapping)
+        with self._statement(mapping):
+            dress = self._hashing.placed(approved, buckets, bits)
+        self._open = (
+            self._whole(approved, dress) if keys is None else self._some(approved, keys, dress)
+        )
+        return self._open
+
+    @property
+    def _hashing(self) -> Hashing:
+        hashing = self._session.hashing
+        if hashing is None:
+            raise TypeError(type(self._session))
+        return hashing
+
     def explain(self, mapping: Mapping) -> str:
         """Return the database's plan for a full read in one line; raises as `columns` does."""
         self.end()
@@ -171,11 +240,11 @@ class DatabaseSnapshot:
         with self._statement(approved.mapping):
             return self._session.describe(approved)
 
-    def _whole(self, approved: Approved) -> Rows:
+    def _whole(self, approved: Approved, dress: Dress | None = None) -> Rows:
         with self._statement(approved.mapping):
-            yield from self._session.rows(approved, None)
+            yield from self._session.rows(approved, None, dress)
 
-    def _some(self, approved: Approved, keys: Sequence[str]) -> Rows:
+    def _some(self, approved: Approved, keys: Sequence[str], dress: Dress | None = None) -> Rows:
         names = [column.name for column in self._columns(approved)]
         if KEY_COLUMN not in names:
             raise MappingError(f"no column is called {KEY_COLUMN}", mapping=approved.mapping.name)
@@ -183,7 +252,7 @@ class DatabaseSnapshot:
         for start in range(0, len(keys), size):
             chunk = keys[start : start + size]
             with self._statement(approved.mapping):
-                rows = self._session.rows(approved, chunk)
+                rows = self._session.rows(approved, chunk, dress)
                 yield from _of_keys(rows, names.index(KEY_COLUMN), set(chunk))
 
 

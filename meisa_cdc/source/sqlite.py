@@ -13,7 +13,7 @@ from meisa_cdc.core.errors import MappingError, MappingFailed, SettingsError, So
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.forbidden import forbidden_function
 from meisa_cdc.source.session import BATCH, Rows
-from meisa_cdc.source.statements import Approved, Statement, around
+from meisa_cdc.source.statements import Approved, Dress, Statement, around
 from meisa_cdc.source.unreadable import text_or_unreadable
 from meisa_cdc.source.watchdog import Watchdog
 
@@ -85,6 +85,9 @@ def unavailable(error: sqlite3.Error, path: Path) -> SourceUnavailable:
 class SqliteSession:
     """One read transaction on a file that is open for reading alone."""
 
+    #: To add up rows would take SQLite as long as we need to read them.
+    hashing = None
+
     def __init__(self, url: URL) -> None:
         self._path = path_of(url)
         self._connection = connect(url)
@@ -154,9 +157,11 @@ class SqliteSession:
         cursor = self._executed(Statement(text=around(whole.text, "limit 0"), values=whole.values))
         return [Column(name=name) for name in _original(cursor)]
 
-    def rows(self, approved: Approved, keys: Sequence[str] | None) -> Rows:
+    def rows(
+        self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None = None
+    ) -> Rows:
         """Yield batches of rows."""
-        cursor = self._executed(approved.statement(keys))
+        cursor = self._executed(approved.statement(keys, dress=dress))
         try:
             while batch := self._fetched(cursor):
                 yield batch

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping as Dict, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.mapping import TAG, Mapping
@@ -14,6 +15,8 @@ ALIAS = "meisa_m"
 #: The rows of a query of tags.
 ROWS = "meisa_t"
 TAG_COLUMNS = (KEY_COLUMN, "tag_name")
+#: Makes a query of ours on top of a mapping's: takes its text, and what binds values.
+Dress: TypeAlias = Callable[[str, Bind], str]
 #: Stands for the keys where a restricted statement is only looked at.
 SAMPLE_KEYS = ("1",)
 
@@ -36,14 +39,22 @@ class Approved:
     #: Name -> line of each function called.
     functions: Dict[str, int]
 
-    def statement(self, keys: Sequence[str] | None = None, *, outside: bool = False) -> Statement:
+    def statement(
+        self,
+        keys: Sequence[str] | None = None,
+        *,
+        outside: bool = False,
+        dress: Dress | None = None,
+    ) -> Statement:
         """Return the statement, for these keys where they are given.
 
         `outside`: compare the keys as text and outside the query, which every key survives.
+        `dress`: what is asked on top of it.
         """
         values: list[object] = []
         bind = placeholders(self.dialect)(values)
-        return Statement(text=self.written(bind, keys, outside=outside).text, values=values)
+        text = self.written(bind, keys, outside=outside).text
+        return Statement(text=text if dress is None else dress(text, bind), values=values)
 
     def written(
         self, bind: Bind, keys: Sequence[str] | None = None, *, outside: bool = False

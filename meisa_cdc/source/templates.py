@@ -8,7 +8,7 @@ from pathlib import Path
 from meisa_cdc.core.errors import MappingError
 from meisa_cdc.core.mapping import KINDS, TAG, FieldSettings, Mapping
 from meisa_cdc.source.declarations import Declared, declared, nearest
-from meisa_cdc.source.dialects import Dialect, dialect_named
+from meisa_cdc.source.dialects import SQLITE, Dialect, dialect_named
 from meisa_cdc.source.inspection import examine, refusal
 from meisa_cdc.source.language import Forbidden, Refused
 from meisa_cdc.source.rendering import Rendered, render
@@ -81,6 +81,8 @@ def _loaded(path: Path, name: str, variables: Dict[str, object], dialect: Dialec
     rendered = render(text, mapping=name, variables=variables, dialect=dialect)
     try:
         settings = declared(rendered.config, path.parent.name)
+        if settings.capture == "checksum" and dialect is SQLITE:
+            _refuse_checksums()
     except Refused as error:
         error.line = rendered.line
         raise refusal(error, name) from None
@@ -97,6 +99,7 @@ def _loaded(path: Path, name: str, variables: Dict[str, object], dialect: Dialec
         every=settings.every,
         cron=settings.cron,
         priority=settings.priority,
+        capture=settings.capture,
         timeout=settings.timeout,
         enabled=settings.enabled,
         # A contact without a row has no tags from this mapping any more.
@@ -118,6 +121,12 @@ def _tagging(name: str, columns: tuple[str, ...], settings: Declared) -> tuple[s
             hint=f"Write select u.id as {TAG_COLUMNS[0]}, … as {TAG_COLUMNS[1]}.",
         )
     return (TAG_COLUMNS[0], name) if columns else ()
+
+
+def _refuse_checksums() -> None:
+    raise Refused(
+        "capture='checksum' is not supported on SQLite", hint="Use capture='auto' or 'scan'."
+    )
 
 
 def _text(path: Path, name: str) -> str:

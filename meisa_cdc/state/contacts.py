@@ -1,4 +1,4 @@
-"""The stored contacts: reading them, the backlog, quarantine, and what was observed."""
+"""The stored contacts: reading them, the backlog, quarantine."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -25,18 +25,17 @@ from meisa_cdc.core.contact import SOURCE, Claim, Contact
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.plan import Cost
 from meisa_cdc.core.values import email_key
-from meisa_cdc.records import Counts, Seen, Settled
+from meisa_cdc.records import Counts, Settled
 from meisa_cdc.state.bulk import among, bound
 from meisa_cdc.state.engine import Database
 from meisa_cdc.state.rows import COLUMNS, contact_of, read_row
-from meisa_cdc.state.schema import contacts, mappings, observed
+from meisa_cdc.state.schema import contacts
 from meisa_cdc.state.settling import Settling
-from meisa_cdc.state.unseen import gaps
 
 #: Keys or contacts a batch of the iterators.
 PAGE = 1000
 
-_c, _o = contacts.c, observed.c
+_c = contacts.c
 _DELIVERABLE = text("rank IS NOT NULL")
 
 _ALL = (
@@ -78,7 +77,6 @@ _BY_ADDRESS = (
     .order_by(case((_c.observed_email == bindparam("address"), 0), else_=1), _c.external_id)
     .limit(1)
 )
-_LAST_REF = select(func.coalesce(func.max(_c.id), 0))
 _BACKLOG = select(_c.rank, func.count(), func.min(_c.since)).where(_DELIVERABLE).group_by(_c.rank)
 _COUNTED = union(
     *(
@@ -125,34 +123,13 @@ def _cost(*, file: bool) -> Select[tuple[str, int, int]]:
 
 
 class SqlContacts:
-    """`ports.Contacts` over a database."""
+    """`ports.Contacts` over a database, observations aside."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         file = self._file = database.sqlite
         self._settling = Settling(file=file)
         self._by_keys = select(*COLUMNS).where(among(_c.external_id, "keys", file=file))
-        self._mapping_id = select(mappings.c.id).where(mappings.c.name == bindparam("mapping"))
-        mapping = self._mapping_id.scalar_subquery()
-        seen = and_(_o.mapping_id == mapping, _o.contact_id == _c.id)
-        joined = contacts.outerjoin(observed, seen)
-        # A contact with an observation is present; asking its row as well would cost a look-up.
-        present = case((_o.fingerprint.is_(None), _c.present), else_=True)
-        self._observed = (
-            select(_c.external_id, _c.id, present, _o.fingerprint, _o.had_row)
-            .select_from(joined)
-            .where(among(_c.external_id, "keys", file=file))
-        )
-        self._unseen = (
-            select(_c.external_id, func.coalesce(_o.had_row, False))
-            .select_from(joined)
-            .where(
-                among(_c.id, "refs", file=file),
-                _c.present,
-                or_(_o.fingerprint.is_(None), _o.fingerprint != bindparam("missing")),
-            )
-            .order_by(_c.id)
-        )
         self._claims = union(
             *(
                 select(_c.external_id, _c.ledger_email, _c.observed_email).where(
@@ -172,30 +149,6 @@ class SqlContacts:
         self._cost = _cost(file=file)
         self._release_all = _RELEASE.where(_c.id.in_(held))
         self._release = _RELEASE.where(_c.id.in_(these))
-
-    def observed(self, mapping: str, keys: Sequence[str]) -> dict[str, Seen]:
-        """Return what is on record for these keys; unknown keys are left out."""
-        parameters = {"mapping": mapping, "keys": self._bound(keys)}
-        return {
-            key: Seen(ref=ref, present=bool(present), fingerprint=fingerprint, row=bool(row))
-            for key, ref, present, fingerprint, row in self._database.rows(
-                self._observed, parameters
-            )
-        }
-
-    def unseen(
-        self, mapping: str, seen: bytearray, missing: bytes
-    ) -> Iterator[Sequence[tuple[str, bool]]]:
-        """Yield batches of (key, had a row) of present contacts that a complete read lacked.
-
-        Contact `ref` was read where bit `ref % 8` (1 << it) of byte `ref // 8` is set.
-        """
-        last = self._database.rows(_LAST_REF)[0][0]
-        for refs in gaps(seen, last, PAGE):
-            parameters = {"mapping": mapping, "refs": self._bound(refs), "missing": missing}
-            rows = self._database.rows(self._unseen, parameters)
-            if rows:
-                yield [(key, bool(row)) for key, row in rows]
 
     def load(self, keys: Sequence[str]) -> dict[str, Contact]:
         """Return the contacts with these keys; unknown keys are left out."""

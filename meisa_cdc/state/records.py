@@ -38,6 +38,7 @@ class SqlRecords:
                 columns=tuple(Column(name=name, type=kind) for name, kind in loads(row.columns)),
                 read_at=row.read_at,
                 covered=row.covered,
+                settled=row.settled,
             )
             for row in rows
         }

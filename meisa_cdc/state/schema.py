@@ -90,6 +90,8 @@ mappings = Table(
     Column("read_at", Double),
     # Contacts with an observation that is a row; kept up by every write of observations.
     Column("covered", BigInteger, nullable=False),
+    # Contacts with any observation; kept up likewise.
+    Column("settled", BigInteger, nullable=False, server_default="0"),
 )
 
 observed = Table(
@@ -99,7 +101,22 @@ observed = Table(
     Column("contact_id", _Id, primary_key=True, autoincrement=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("had_row", Boolean, nullable=False),
+    # Hash of the row's key in the app database; NULL where the mapping is scanned.
+    Column("place", Integer),
     sqlite_with_rowid=False,
+)
+
+checksums = Table(
+    "checksums",
+    metadata,
+    Column("mapping_id", Integer, primary_key=True, autoincrement=False),
+    Column("scheme", Text, nullable=False),
+    # 64-bit little-endian numbers, one a bucket.
+    Column("counts", LargeBinary, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+    # The numbers of buckets that are looked at every time, likewise.
+    Column("unsettled", LargeBinary, nullable=False),
+    Column("full_at", Double, nullable=False),
 )
 
 # A row for ever: what was done once is not done again.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from meisa_cdc.core.contact import Contact
+from meisa_cdc.core.contact import Contact, Observation
 from meisa_cdc.records import Settled
 from meisa_cdc.state.bulk import Upsert, among, bound
 from meisa_cdc.state.rows import COLUMNS, ContactRow, contact_of, read_row, row_of
@@ -20,10 +20,13 @@ _FILLED = select(identity.c.filled).where(identity.c.id == ONLY).with_for_update
 _FILL = update(identity).where(identity.c.id == ONLY).values(filled=True)
 _LAST_REF = select(func.coalesce(func.max(contacts.c.id), 0))
 _MAPPINGS = select(mappings.c.name, mappings.c.id)
-_COVER = (
+_COUNT = (
     update(mappings)
     .where(mappings.c.id == bindparam("mapping"))
-    .values(covered=mappings.c.covered + bindparam("more"))
+    .values(
+        covered=mappings.c.covered + bindparam("rows"),
+        settled=mappings.c.settled + bindparam("all"),
+    )
 )
 
 
@@ -38,7 +41,7 @@ class _Batch:
     #: How many of the rows are new.
     new: int = 0
     #: (mapping name, ref) -> observation, None where it is forgotten.
-    observed: dict[tuple[str, int], tuple[bytes, bool] | None] = field(default_factory=dict)
+    observed: dict[tuple[str, int], Observation | None] = field(default_factory=dict)
     #: Refs of contacts that are gone: whatever was observed of them is forgotten.
     gone: list[int] = field(default_factory=list)
 
@@ -58,7 +61,7 @@ class Settling:
             .with_for_update()
         )
         these = _o.mapping_id == bindparam("mapping"), among(_o.contact_id, "refs", file=file)
-        self._before = select(_o.contact_id, _o.fingerprint, _o.had_row).where(*these)
+        self._before = select(_o.contact_id, _o.fingerprint, _o.had_row, _o.place).where(*these)
         self._forget = delete(observed).where(*these)
 
     def settle(self, connection: Connection, keys: Sequence[str], decide: Decide) -> None:
@@ -117,14 +120,16 @@ class Settling:
         wanted = {(ids[name], ref): seen for (name, ref), seen in batch.observed.items()}
         before = self._observed_before(connection, ids, batch, wanted)
         wanted |= {pair: None for pair in before if pair not in wanted}
-        write: list[tuple[int, int, bytes, bool]] = []
+        write: list[tuple[int, int, bytes, bool, int | None]] = []
         forget: dict[int, list[int]] = {}
         covered: Counter[int] = Counter()
+        settled: Counter[int] = Counter()
         for (mapping, ref), seen in wanted.items():
             was = before.get((mapping, ref))
             if seen == was:
                 continue
-            covered[mapping] += (seen is not None and seen[1]) - (was is not None and was[1])
+            covered[mapping] += (seen is not None and seen.row) - (was is not None and was.row)
+            settled[mapping] += (seen is not None) - (was is not None)
             if seen is None:
                 forget.setdefault(mapping, []).append(ref)
             else:
@@ -134,27 +139,28 @@ class Settling:
         for mapping, refs in forget.items():
             parameters = {"mapping": mapping, "refs": bound(refs, file=self._file)}
             connection.execute(self._forget, parameters)
-        for mapping, more in covered.items():
-            if more:
-                connection.execute(_COVER, {"mapping": mapping, "more": more})
+        for mapping, rows in covered.items():
+            if rows or settled[mapping]:
+                more = {"mapping": mapping, "rows": rows, "all": settled[mapping]}
+                connection.execute(_COUNT, more)
 
     def _observed_before(
         self,
         connection: Connection,
         ids: dict[str, int],
         batch: _Batch,
-        wanted: dict[tuple[int, int], tuple[bytes, bool] | None],
-    ) -> dict[tuple[int, int], tuple[bytes, bool]]:
+        wanted: dict[tuple[int, int], Observation | None],
+    ) -> dict[tuple[int, int], Observation]:
         """Return what was on record for what is written, and for contacts that are gone."""
         known = {ref for _, ref in wanted if ref <= batch.last}
-        found: dict[tuple[int, int], tuple[bytes, bool]] = {}
+        found: dict[tuple[int, int], Observation] = {}
         for mapping in ids.values():
             refs = [ref for ref in known if (mapping, ref) in wanted] + batch.gone
             if not refs:
                 continue
             parameters = {"mapping": mapping, "refs": bound(refs, file=self._file)}
-            for ref, fingerprint, row in connection.execute(self._before, parameters).all():
-                found[mapping, ref] = (fingerprint, bool(row))
+            for ref, fingerprint, row, place in connection.execute(self._before, parameters):
+                found[mapping, ref] = Observation(fingerprint, bool(row), place)
         return found
 
 

@@ -49,6 +49,7 @@ _staged = Table(
     Column("fields", Text, nullable=False),
     Column("errors", Text),
     Column("duplicate", Text, nullable=False),
+    Column("place", Integer),
     # The values of a second row with the key.
     Column("clash", Text),
     Index("staged_email", "mapping", "email", sqlite_where=text("email <> ''")),
@@ -227,6 +228,7 @@ def _row(key: str, mapping: int, staged: Staged, email: str) -> tuple[Any, ...]:
         dumps(dict(staged.values)),
         dumps(dict(staged.errors)) if staged.errors else None,
         staged.duplicate,
+        staged.place,
         None,
     )
 
@@ -237,7 +239,7 @@ def _observations(rows: Sequence[AnyRow], names: dict[int, str]) -> dict[str, St
 
 def _staged_of(stored: AnyRow) -> Staged:
     # By position: a name a column would cost more than all the rest.
-    _, _, row, had_row, _, fingerprint, fields, errors, duplicate, clash = stored
+    _, _, row, had_row, _, fingerprint, fields, errors, duplicate, place, clash = stored
     return Staged(
         values=loads(fields),
         errors={name: (code, text) for name, (code, text) in loads(errors).items()}
@@ -247,6 +249,7 @@ def _staged_of(stored: AnyRow) -> Staged:
         row=row == 1,
         had_row=had_row == 1,
         duplicate=duplicate or (_both(fields, clash) if clash else ""),
+        place=place,
     )
 
 

@@ -9,11 +9,12 @@ from meisa_cdc.state.contacts import SqlContacts
 from meisa_cdc.state.engine import Database
 from meisa_cdc.state.holds import SqlHolds
 from meisa_cdc.state.lease import Lease
+from meisa_cdc.state.observations import SqlObservations
 from meisa_cdc.state.occurrences import SqlOccurrences
 from meisa_cdc.state.records import SqlRecords
 
 
-class SqlState(SqlBudget, SqlContacts, SqlOccurrences, SqlRecords, SqlHolds):
+class SqlState(SqlBudget, SqlContacts, SqlObservations, SqlOccurrences, SqlRecords, SqlHolds):
     """`ports.State` over a database; safe to use from several threads.
 
     Once a lease was acquired through `lease`, every write verifies in its own transaction that
@@ -21,7 +22,7 @@ class SqlState(SqlBudget, SqlContacts, SqlOccurrences, SqlRecords, SqlHolds):
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        for part in (SqlBudget, SqlContacts, SqlOccurrences, SqlRecords, SqlHolds):
+        for part in (SqlBudget, SqlContacts, SqlObservations, SqlOccurrences, SqlRecords, SqlHolds):
             part.__init__(self, database)
         self._clock = clock
 

@@ -1,11 +1,19 @@
 """Who goes by which e-mail address: what the state holds, overlaid with what this pass saw."""
 
-from collections.abc import Callable, Mapping as Dict, Sequence
+from collections.abc import Mapping as Dict, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from meisa_cdc.core.contact import EMAIL, Claim, Contact, Staged
 from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Contacts, Spool
+
+
+class StillThere(Protocol):
+    """Tells whether identity, once it was read, has a contact."""
+
+    def __call__(self, ref: int, *, present: bool) -> bool:
+        """Return that for the contact with a ref; `present`: it had one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +25,8 @@ class Addresses:
     identity: str
     #: Identity was read in this pass and is not held.
     read: bool
-    #: Whether identity, once it was read, has the contact with this ref.
-    still_there: Callable[[int], bool]
+    #: Whether identity, once it was read, has this contact.
+    still_there: StillThere
 
     def claims(
         self, batch: Sequence[tuple[str, dict[str, Staged]]], known: Dict[str, Contact]
@@ -88,7 +96,11 @@ class Addresses:
             return not contact.present
         if self.spool.having(self.identity, [key]):
             return False
-        return not contact.present or contact.ref is None or not self.still_there(contact.ref)
+        return (
+            not contact.present
+            or contact.ref is None
+            or not self.still_there(contact.ref, present=contact.present)
+        )
 
     def _leads_to(self, asking: str, holder: Contact) -> bool:
         """Tell whether a holder's way out leads, by whoever holds its next address, to `asking`."""
@@ -126,7 +138,11 @@ class Addresses:
         reread = self.spool.having(self.identity, keys)
         rest = [key for key in keys if key not in reread]
         seen = self.contacts.observed(self.identity, rest) if rest else {}
-        return {key for key, record in seen.items() if self.still_there(record.ref)}
+        return {
+            key
+            for key, record in seen.items()
+            if self.still_there(record.ref, present=record.present)
+        }
 
     def _current(self, addresses: Sequence[str]) -> list[Claim]:
         return self.spool.claims(self.identity, addresses) if self.read else []

@@ -13,7 +13,7 @@ from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Contacts, Records, Spool
 from meisa_cdc.records import Settled
 from meisa_cdc.sync.addresses import Addresses
-from meisa_cdc.sync.capture import Captured
+from meisa_cdc.sync.captured import Captured
 
 #: Contacts compared, and stored in one transaction, at a time.
 BATCH = 500
@@ -149,7 +149,7 @@ class Judge:
                 claims: Dict[str, Sequence[Claim]] = claims,
             ) -> Settled:
                 comparison = self._compare(key, contact, staged[key], claims[key], frozenset())
-                return self._unlearnt(settle(comparison, contact), contact)
+                return self._stored(settle(comparison, contact), contact, staged[key])
 
             handovers = Handovers(decide, claims, vacated)
             self.contacts.settle(handovers.in_order(keys), handovers.decide, now=self.now)
@@ -171,7 +171,7 @@ class Judge:
                         held |= each.scope
                         unreleased.add(each.approved)
             comparison = self._compare(key, contact, staged[key], claims[key], held)
-            return self._unlearnt(self._settled(comparison, held), contact)
+            return self._stored(self._settled(comparison, held), contact, staged[key])
 
         return decide
 
@@ -215,6 +215,27 @@ class Judge:
             # A contact is first stored when it can be sent, and it is first sent whole.
             return Settled(contact=None)
         return Settled(contact=comparison.contact, observed=comparison.observed)
+
+    def _stored(
+        self, settled: Settled, known: Contact | None, staged: Dict[str, Staged]
+    ) -> Settled:
+        """Return what is to be stored, and note whose buckets it leaves unsettled."""
+        settled = self._unlearnt(settled, known)
+        for name, seen in staged.items():
+            taken = self.captured.taken.get(name)
+            stored = settled.observed.get(name)
+            if taken is None or (stored is not None and stored.fingerprint == seen.fingerprint):
+                continue
+            taken.void |= taken.moved or bool(seen.duplicate)
+            if seen.place is not None:
+                taken.unsettle(seen.place)
+        return self._relied(settled) if self.captured.partial else settled
+
+    def _relied(self, settled: Settled) -> Settled:
+        """Leave open that a contact has no row where checksums on record may stand for one."""
+        partial = self.captured.partial
+        relied = {n: o for n, o in settled.observed.items() if n not in partial or not o or o.row}
+        return replace(settled, observed=relied)
 
     def _unlearnt(self, settled: Settled, known: Contact | None) -> Settled:
         """Forget the observations behind what is pending no more because nothing yields it.

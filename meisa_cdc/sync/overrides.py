@@ -99,7 +99,8 @@ def baseline(
     with passes.look(mappings, whole=True) as look:
         done = Baselined(failures=tuple(look.plan.failures.values()))
         taking = Baseline(look=look, mappings=mappings, fields=fields, done=done)
-        look.judge.settle_each(taking.settle)
+        with passes.settling(look):
+            look.judge.settle_each(taking.settle)
         if fields is None:
             done.occurrences = _take_occurrences(passes, look)
             passes.record(look, everybody=True)

@@ -16,7 +16,8 @@ from meisa_cdc.core.plan import Forecast, Plan, change_print, concerned, with_oc
 from meisa_cdc.ports import Clock, Source, Spool, State
 from meisa_cdc.records import HoldRecord
 from meisa_cdc.sync.arrivals import ArrivalReader, Arrived, admit
-from meisa_cdc.sync.capture import Captured, capture
+from meisa_cdc.sync.capture import FULL_EVERY, capture
+from meisa_cdc.sync.captured import Captured
 from meisa_cdc.sync.judging import Held, Judge
 from meisa_cdc.sync.planning import (
     Background,
@@ -90,6 +91,8 @@ class Passes:
     #: Whether e-mails are triggered; otherwise their mappings are not even read.
     emails: bool = False
     mappings: Dict[str, Mapping] = field(default_factory=dict)
+    #: Seconds after which every row of a mapping is read, whatever its rows add up to.
+    full_every: float = FULL_EVERY
 
     @contextmanager
     def look(self, due: Iterable[str], *, whole: bool) -> Iterator[Look]:
@@ -133,6 +136,8 @@ class Passes:
             spool=spool,
             zone=self.zone,
             beside=ArrivalReader(state=self.state, zone=self.zone, arrived=arrived).read,
+            now=self.clock.now(),
+            full_every=self.full_every,
         )
         arrived.count(remembered)
         unmapped = self.state.note(UNMAPPED) or ()
@@ -197,12 +202,34 @@ class Passes:
             )
         once = {each.hold.mapping: each.approved for each in held if _is_once(look, each.hold)}
         contacts = tuple(each for each in held if not _is_once(look, each.hold))
-        unreleased = with_holds(look.judge, contacts).admit()
+        with self.settling(look):
+            unreleased = with_holds(look.judge, contacts).admit()
         released = {name: digest for name, digest in once.items() if digest}
         unreleased |= admit(look.arrived, self.state, held=once, released=released)
         self.record(look, held)
         self._record_holds(look, held, replace_holds=replace_holds)
         return tuple(each for each in held if not each.approved or each.approved in unreleased)
+
+    @contextmanager
+    def settling(self, look: Look) -> Iterator[None]:
+        """Enclose the storing of what a look means.
+
+        Until all of it is stored, the checksums on record tell of rows that may be settled
+        otherwise: whoever dies in between has their buckets looked at again.
+        """
+        captured = look.captured
+        dropped = [name for name, places in captured.disturbed.items() if places is None]
+        if dropped:
+            self.state.drop_checksums(dropped)
+        for name, places in captured.disturbed.items():
+            if places:
+                self.state.unsettle(name, places)
+        yield
+        for name, taken in captured.taken.items():
+            if taken.void:
+                self.state.drop_checksums([name])
+            elif name in captured.disturbed or self.state.checksums(name) != taken.checksums:
+                self.state.record_checksums(name, taken.checksums)
 
     def record(self, look: Look, held: tuple[Held, ...] = (), *, everybody: bool = False) -> None:
         """Remember what was read and not held: columns, files, that there was a first load.

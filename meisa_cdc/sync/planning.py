@@ -9,7 +9,7 @@ from meisa_cdc.core.diff import Action
 from meisa_cdc.core.guard import GuardSettings, Hold, Tally, judge
 from meisa_cdc.core.plan import Cost, Forecast, Plan, Summary, Tallies, approved, digest_of
 from meisa_cdc.records import Counts, HoldRecord, MappingRecord
-from meisa_cdc.sync.capture import Captured
+from meisa_cdc.sync.captured import Captured
 from meisa_cdc.sync.judging import Held, Judge
 
 

@@ -1,11 +1,12 @@
 """One document that says what waits, how long, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping as Dict, Sequence
 from typing import Any
 
 from meisa_cdc.core.arrivals import requests
 from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.budget import Usage, Window, forecast, left, period_of
+from meisa_cdc.core.checksums import Checksums
 from meisa_cdc.core.durations import iso, spoken
 from meisa_cdc.core.mapping import Priority, kind_of
 from meisa_cdc.core.occurrence import Status
@@ -15,8 +16,18 @@ from meisa_cdc.records import HoldRecord, MappingRecord, OccurrenceCount, RunRec
 from meisa_cdc.sync.once import halted_because
 
 
-def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5) -> dict[str, Any]:
-    """Return the status document; times are epoch seconds, shown as ISO by who prints them."""
+def status(
+    state: State,
+    windows: Sequence[Window],
+    *,
+    now: float,
+    runs: int = 5,
+    captures: Dict[str, tuple[str, str]] | None = None,
+) -> dict[str, Any]:
+    """Return the status document; times are epoch seconds, shown as ISO by who prints them.
+
+    `captures`: how the changes of each mapping are found, and why, as far as that is known.
+    """
     counts, cost = state.counts(), state.cost()
     usage = state.usage(max(window.count for window in windows))
     waiting = sum(counts.backlog.values())
@@ -48,7 +59,10 @@ def status(state: State, windows: Sequence[Window], *, now: float, runs: int = 5
         "forecast": {"requests": ahead, "seconds": seconds, "done_at": now + seconds},
         "cost": {"by_field": dict(cost.by_field), "sole": dict(cost.sole)},
         "occurrences": [_occurrences(each) for each in once],
-        "mappings": [_mapping(record) for record in state.mappings().values()],
+        "mappings": [
+            _mapping(record, (captures or {}).get(record.name), state.checksums(record.name))
+            for record in state.mappings().values()
+        ],
         "holds": [_hold(record) for record in state.holds()],
         "unmapped": state.note("unmapped_fields") or [],
         "meisa": state.belongs_to(),
@@ -109,8 +123,18 @@ def _occurrences(counted: OccurrenceCount) -> dict[str, Any]:
     }
 
 
-def _mapping(record: MappingRecord) -> dict[str, Any]:
-    return {"mapping": record.name, "read_at": record.read_at, "contacts": record.covered}
+def _mapping(
+    record: MappingRecord, capture: tuple[str, str] | None, checksums: Checksums | None
+) -> dict[str, Any]:
+    kind, why = capture or (None, None)
+    return {
+        "mapping": record.name,
+        "read_at": record.read_at,
+        "contacts": record.covered,
+        "capture": kind,
+        "capture_reason": why,
+        "full_scan_at": None if checksums is None else checksums.full_at,
+    }
 
 
 def _hold(record: HoldRecord) -> dict[str, Any]:

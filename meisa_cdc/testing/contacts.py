@@ -1,21 +1,21 @@
 """The stored contacts in dictionaries."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from meisa_cdc.core.backlog import in_turn
-from meisa_cdc.core.contact import EMAIL, SOURCE, Claim, Contact
+from meisa_cdc.core.checksums import Checksums
+from meisa_cdc.core.contact import EMAIL, SOURCE, Claim, Contact, Observation
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.plan import Cost
 from meisa_cdc.core.values import email_key
-from meisa_cdc.records import Counts, Seen, Settled
+from meisa_cdc.records import Absent, Counts, Seen, Settled
 from meisa_cdc.testing.steps import Steps
 
 PAGE = 1000
 T = TypeVar("T")
-Observation = tuple[bytes, bool]
 
 
 class MemoryContacts(Steps):
@@ -27,8 +27,10 @@ class MemoryContacts(Steps):
         self.contacts: dict[str, Contact] = {}
         #: Epoch seconds before which no delivery of a contact is tried.
         self.not_before: dict[str, float] = {}
-        #: Mapping name -> external_id -> (fingerprint, was it a row).
+        #: Mapping name -> external_id -> observation.
         self.observations: dict[str, dict[str, Observation]] = {}
+        #: What the rows of each mapping add up to.
+        self.sums: dict[str, Checksums] = {}
 
     def observed(self, mapping: str, keys: Sequence[str]) -> dict[str, Seen]:
         """Return what is on record for these keys."""
@@ -37,24 +39,71 @@ class MemoryContacts(Steps):
         for key in keys:
             contact = self.contacts.get(key)
             if contact is not None and contact.ref is not None:
-                fingerprint, row = stored.get(key, (None, False))
+                seen = stored.get(key)
                 found[key] = Seen(
-                    ref=contact.ref, present=contact.present, fingerprint=fingerprint, row=row
+                    ref=contact.ref,
+                    present=contact.present,
+                    fingerprint=None if seen is None else seen.fingerprint,
+                    row=seen is not None and seen.row,
+                    place=None if seen is None else seen.place,
                 )
         return found
 
-    def unseen(
-        self, mapping: str, seen: bytearray, missing: bytes
-    ) -> Iterator[Sequence[tuple[str, bool]]]:
-        """Yield batches of (key, had a row) of present contacts that a complete read lacked."""
+    def unseen(self, mapping: str, seen: bytearray, missing: bytes) -> Iterator[Sequence[Absent]]:
+        """Yield batches of present contacts that a complete read lacked."""
+        yield from self._absent(mapping, seen, lambda o: o is None or o.fingerprint != missing)
+
+    def vanished(
+        self, mapping: str, seen: bytearray, buckets: Collection[int], bits: int
+    ) -> Iterator[Sequence[Absent]]:
+        """Yield batches of present contacts whose row was in one of these buckets."""
+        mask = (1 << bits) - 1
+
+        def was_there(known: Observation | None) -> bool:
+            placed = known is not None and known.row and known.place is not None
+            return placed and known.place & mask in buckets  # type: ignore[union-attr, operator]
+
+        yield from self._absent(mapping, seen, was_there)
+
+    def lacking(self, mapping: str) -> Iterator[Sequence[Absent]]:
+        """Yield batches of present contacts without any observation of the mapping."""
+        yield from self._absent(mapping, bytearray(), lambda known: known is None)
+
+    def _absent(
+        self, mapping: str, seen: bytearray, wanted: Callable[[Observation | None], bool]
+    ) -> Iterator[Sequence[Absent]]:
         found = []
         for key, contact in list(self.contacts.items()):
-            fingerprint, row = self.observations.get(mapping, {}).get(key, (None, False))
-            place, bit = divmod(contact.ref or 0, 8)
-            was_read = place < len(seen) and seen[place] >> bit & 1
-            if contact.present and not was_read and fingerprint != missing:
-                found.append((key, row))
+            ref = contact.ref or 0
+            known = self.observations.get(mapping, {}).get(key)
+            was_read = ref // 8 < len(seen) and seen[ref // 8] >> ref % 8 & 1
+            if contact.present and not was_read and wanted(known):
+                place, row = (None, False) if known is None else (known.place, known.row)
+                found.append(Absent(external_id=key, ref=ref, had_row=row, place=place))
         yield from _pages(found)
+
+    def checksums(self, mapping: str) -> Checksums | None:
+        """Return what its rows added up to when that was stored."""
+        return self.sums.get(mapping)
+
+    def record_checksums(self, mapping: str, checksums: Checksums) -> None:
+        """Remember what its rows add up to."""
+        with self.transaction("record_checksums"):
+            self.sums[mapping] = checksums
+
+    def unsettle(self, mapping: str, places: Collection[int]) -> None:
+        """Have the buckets of these places looked at next time."""
+        known = self.sums.get(mapping)
+        if known is not None:
+            more = {known.buckets.bucket(place) for place in places}
+            with self.transaction("unsettle"):
+                self.sums[mapping] = replace(known, unsettled=known.unsettled | more)
+
+    def drop_checksums(self, mappings: Collection[str]) -> None:
+        """Forget what the rows of these mappings add up to."""
+        with self.transaction("drop_checksums"):
+            for mapping in mappings:
+                self.sums.pop(mapping, None)
 
     def load(self, keys: Sequence[str]) -> dict[str, Contact]:
         """Return the contacts with these keys."""

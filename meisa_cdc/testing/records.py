@@ -155,5 +155,6 @@ class MemoryRecords(MemoryOccurrences):
 
     def _mapping(self, name: str) -> MappingRecord:
         blank = MappingRecord(name=name, digest="", columns=(), read_at=None)
-        covered = sum(row for _, row in self.observations.get(name, {}).values())
-        return replace(self._mappings.get(name, blank), covered=covered)
+        known = self.observations.get(name, {}).values()
+        covered = sum(seen.row for seen in known)
+        return replace(self._mappings.get(name, blank), covered=covered, settled=len(known))

@@ -4,11 +4,12 @@ import random
 import time
 from collections.abc import Iterator, Mapping as Dict
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meisa_cdc.core.budget import Window
+from meisa_cdc.core.errors import MappingError, Stop
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.mapping import EMAILS, ONCE, Mapping, named
 from meisa_cdc.ports import Meisa, Ping, State
@@ -55,6 +56,23 @@ class Wiring:
                 self.settings.mappings_dir, variables=self.settings.vars, dialect=url.dialect
             )
         )
+
+    def captures(self) -> dict[str, tuple[str, str]]:
+        """Return how the changes of each mapping are found, and why; nothing is asked for it.
+
+        Left out: mappings that are not valid.
+        """
+        found = {}
+        try:
+            source = self.source()
+            mappings = self.mappings()
+        except Stop:
+            return {}
+        for name, mapping in mappings.items():
+            with suppress(MappingError):
+                capture = source.capture_of(mapping)
+                found[name] = (capture.kind, capture.why)
+        return found
 
     @contextmanager
     def state_to_read(self) -> Iterator[SqlState]:
@@ -125,6 +143,7 @@ class Wiring:
             emails=self.settings.emails.enabled,
             windows=windows,
             zone=self.settings.schedule.timezone,
+            full_every=self.settings.schedule.full_scan_every,
             mappings=self.mappings() if mappings is None else mappings,
         )
 

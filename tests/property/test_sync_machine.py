@@ -23,6 +23,7 @@ from meisa_cdc.sync.overrides import resync
 from meisa_cdc.testing import HandClock, ScriptedMeisa
 from meisa_cdc.testing.meisa import Scripted
 from tests.property.changing_app import KEYS, UNUSABLE, ChangingApp, sometimes
+from tests.unit.sync.comparing import counted, found
 from tests.unit.sync.worlds import IDENTITY, PLAN, USAGE, Delayed, Inline, Row, World, windows
 
 CRASHES = (
@@ -35,6 +36,9 @@ CRASHES = (
     "record_read.before",
     "record_first_load.before",
     "record_hold.before",
+    "drop_checksums.after",
+    "unsettle.after",
+    "record_checksums.before",
 )
 FAULTS: tuple[Scripted, ...] = (
     "timeout_applied",
@@ -153,8 +157,13 @@ def _check_body(body: Dict[str, Any], before: Contact) -> None:
 class SyncMachine(ChangingApp):
     """One process after another synchronises one database with one Meisa."""
 
-    @initialize(delayed=st.booleans(), people=st.integers(1, 4), settled=st.booleans())
-    def begin(self, delayed: bool, people: int, settled: bool) -> None:
+    @initialize(
+        delayed=st.booleans(),
+        people=st.integers(1, 4),
+        settled=st.booleans(),
+        engine=st.sampled_from((None, "sums", "sums")),
+    )
+    def begin(self, delayed: bool, people: int, settled: bool, engine: str | None) -> None:
         """Start with some people, and either immediate or delayed answers."""
         self.real = HandClock()
         self.clock = SteppedClock(self.real)
@@ -165,6 +174,7 @@ class SyncMachine(ChangingApp):
             windows=windows("12/10s,40/100s"),
         )
         self.meisa = self.world.meisa = WatchedMeisa(self.real)
+        self.world.source.engine = engine
         self.world.people(*KEYS[:people])
         plans, usage = [("1", "free", "month")], [("1", "mon", 9), ("2", "tue", 10)]
         self.world.table(PLAN, "external_id plan cycle", plans, fields=SETTINGS[PLAN])
@@ -281,6 +291,18 @@ class SyncMachine(ChangingApp):
         except Crash:
             self.die()
         self.crash_at = ""
+
+    @rule(due=st.sampled_from(((IDENTITY, PLAN), (IDENTITY, PLAN), (IDENTITY,), (PLAN,))))
+    def compare_captures(self, due: tuple[str, ...]) -> None:
+        """Look in both ways: what the database adds up hides nothing that a scan finds."""
+        source = self.world.source
+        source.down, source.failing, source.refused = False, set(), set()
+        with self.world.look(due) as look:
+            sums = found(look), counted(look), look.plan.digest
+        engine, source.engine = source.engine, None
+        with self.world.look(due) as look:
+            assert sums == (found(look), counted(look), look.plan.digest)
+        source.engine = engine
 
     @rule(
         fate=st.lists(sometimes(FAULTS, otherwise="accept"), max_size=3) | st.sampled_from(STORMS),

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.contact import Claim, Contact, Late, Quarantined
+from meisa_cdc.core.checksums import Checksums, gathered
+from meisa_cdc.core.contact import Claim, Contact, Late, Observation, Quarantined
 from meisa_cdc.core.delivery import intend, request_for
 from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.core.values import Value
 from meisa_cdc.ports import State
-from meisa_cdc.records import Concluded, Seen, Settled
+from meisa_cdc.records import Absent, Concluded, Seen, Settled
 
 IDENTITY, PLAN = "contacts/identity", "contacts/plan"
 HELD = Quarantined(code="rejected_400", message="no", payload=b"\x00\xff", since=7.5)
@@ -23,7 +24,7 @@ def contact(key: str, **known) -> Contact:
     return Contact(external_id=key, **{**fresh, **known})
 
 
-def store(state: State, *contacts: Contact, **observed: tuple[bytes, bool] | None) -> None:
+def store(state: State, *contacts: Contact, **observed: Observation | None) -> None:
     """Store contacts as they are, all with the same observations."""
     found = {each.external_id: each for each in contacts}
     names = {name.replace("_", "/"): seen for name, seen in observed.items()}
@@ -163,7 +164,7 @@ def test_no_keys_are_no_work(state: State):
 
 def test_observations_are_remembered_by_mapping(state: State):
     """What a mapping showed of a contact is on record for that mapping alone."""
-    store(state, contact("a"), contact("b"), contacts_plan=(b"\x00one", True))
+    store(state, contact("a"), contact("b"), contacts_plan=Observation(b"\x00one", row=True))
     store(state, contact("c"))
     assert state.observed(PLAN, ["c", "b", "x"]) == {
         "b": Seen(ref=2, present=True, fingerprint=b"\x00one", row=True),
@@ -174,8 +175,13 @@ def test_observations_are_remembered_by_mapping(state: State):
 
 def test_an_observation_is_replaced_and_forgotten(state: State):
     """A later observation takes the place of an earlier one; None removes it."""
-    store(state, contact("a"), contacts_plan=(b"1", True), contacts_identity=(b"i", True))
-    store(state, contact("a"), contacts_plan=(b"2", False))
+    store(
+        state,
+        contact("a"),
+        contacts_plan=Observation(b"1", row=True),
+        contacts_identity=Observation(b"i", row=True),
+    )
+    store(state, contact("a"), contacts_plan=Observation(b"2", row=False))
     assert state.observed(PLAN, ["a"])["a"] == Seen(
         ref=1, present=True, fingerprint=b"2", row=False
     )
@@ -187,7 +193,7 @@ def test_an_observation_is_replaced_and_forgotten(state: State):
 def test_an_observation_can_come_without_a_contact(state: State):
     """A contact that stays as it is still has its observation stored; an unknown one has none."""
     store(state, contact("a"))
-    seen = Settled(contact=None, observed={PLAN: (b"1", True)})
+    seen = Settled(contact=None, observed={PLAN: Observation(b"1", row=True)})
     state.settle(["a", "b"], lambda *_: seen, now=1.0)
     assert state.observed(PLAN, ["a", "b"]) == {
         "a": Seen(ref=1, present=True, fingerprint=b"1", row=True)
@@ -196,14 +202,19 @@ def test_an_observation_can_come_without_a_contact(state: State):
 
 def test_a_contact_that_is_gone_is_read_afresh_when_it_returns(state: State):
     """With presence everything observed of a contact is forgotten, and nothing new kept."""
-    store(state, contact("a"), contact("b"), contacts_plan=(b"1", True))
-    store(state, contact("a", present=False), contacts_identity=(b"2", False))
+    store(state, contact("a"), contact("b"), contacts_plan=Observation(b"1", row=True))
+    store(state, contact("a", present=False), contacts_identity=Observation(b"2", row=False))
     gone = Seen(ref=1, present=False, fingerprint=None, row=False)
     assert state.observed(PLAN, ["a"]) == {"a": gone}
     assert state.observed(IDENTITY, ["a"]) == {"a": gone}
     store(state, contact("a"))
     assert state.observed(PLAN, ["a"])["a"].fingerprint is None
     assert state.observed(PLAN, ["b"])["b"].fingerprint == b"1"
+
+
+def lacked(batches: Iterable[Iterable[Absent]]) -> list[tuple[str, bool]]:
+    """Return (key, had a row) of what batches hold."""
+    return [(each.external_id, each.had_row) for each in flat(batches)]
 
 
 def bits(*refs: int) -> bytearray:
@@ -216,29 +227,33 @@ def bits(*refs: int) -> bytearray:
 
 def test_contacts_that_a_read_lacked_are_found(state: State):
     """Unseen: present, not in the bitmap, and not on record as missing already."""
-    store(state, contact("a"), contact("b"), contacts_plan=(b"row", True))
-    store(state, contact("c"), contacts_plan=(b"missing", False))
+    store(state, contact("a"), contact("b"), contacts_plan=Observation(b"row", row=True))
+    store(state, contact("c"), contacts_plan=Observation(b"missing", row=False))
     store(state, contact("d"), contact("e"))
     store(state, contact("e", present=False))
-    assert flat(state.unseen(PLAN, bits(2), b"missing")) == [("a", True), ("d", False)]
-    assert flat(state.unseen(PLAN, bytearray(), b"none")) == [
+    assert lacked(state.unseen(PLAN, bits(2), b"missing")) == [("a", True), ("d", False)]
+    assert lacked(state.unseen(PLAN, bytearray(), b"none")) == [
         ("a", True),
         ("b", True),
         ("c", False),
         ("d", False),
     ]
-    assert flat(state.unseen(PLAN, bits(*range(1, 99)), b"none")) == []
+    assert lacked(state.unseen(PLAN, bits(*range(1, 99)), b"none")) == []
 
 
 def test_many_contacts_come_in_batches(state: State):
     """What is too much for one batch comes in several, complete and in order."""
     keys = [f"{number:04}" for number in range(2500)]
-    store(state, *(contact(key, quarantine=HELD) for key in keys), contacts_plan=(b"1", True))
+    store(
+        state,
+        *(contact(key, quarantine=HELD) for key in keys),
+        contacts_plan=Observation(b"1", row=True),
+    )
     assert flat(state.pending()) == keys
     assert flat(state.keys()) == keys
     assert [each.external_id for each in flat(state.quarantined())] == keys
-    lacked = flat(state.unseen(PLAN, bits(*range(1, 2501, 2)), b""))
-    assert lacked == [(key, True) for key in keys[1::2]]
+    unread = lacked(state.unseen(PLAN, bits(*range(1, 2501, 2)), b""))
+    assert unread == [(key, True) for key in keys[1::2]]
     assert len(list(state.pending())) > 1
     assert state.mappings()[PLAN].covered == 2500
 
@@ -481,3 +496,50 @@ def test_what_the_backlog_costs_by_field(state: State):
 def test_nothing_waits_nothing_costs(state: State):
     """An empty backlog has no cost."""
     assert (state.cost().by_field, state.cost().sole) == ({}, {})
+
+
+SUMS = Checksums(
+    scheme="s",
+    buckets=gathered(4, [(3, 2, 2**63), (7, 1, -1)]),
+    unsettled=frozenset({1}),
+    full_at=2.5,
+)
+
+
+def test_checksums_are_remembered_unsettled_and_dropped(state: State):
+    """By mapping; a place unsettles its bucket."""
+    assert state.checksums(PLAN) is None
+    state.unsettle(PLAN, [3])
+    state.drop_checksums([PLAN])
+    store(state, contact("a"), contacts_plan=Observation(b"1", row=True))
+    state.record_checksums(PLAN, SUMS)
+    assert state.checksums(PLAN) == SUMS
+    assert state.checksums(IDENTITY) is None
+    state.unsettle(PLAN, [1, 0x17])
+    assert state.checksums(PLAN) == replace(SUMS, unsettled=frozenset({1, 7}))
+    state.unsettle(PLAN, [7])
+    state.drop_checksums([IDENTITY, PLAN])
+    assert state.checksums(PLAN) is None
+
+
+def test_contacts_whose_row_was_in_a_bucket_are_found(state: State):
+    """Unless they were read; nor those that are gone, or had no row."""
+    for key, place in (("a", 0x13), ("b", 0x23), ("c", 0x14), ("d", 0x33)):
+        store(state, contact(key), contacts_plan=Observation(b"1", row=True, place=place))
+    store(state, contact("e"), contacts_plan=Observation(b"2", row=False))
+    store(state, contact("d", present=False))
+    ref = state.observed(PLAN, ["b"])["b"].ref
+    found = flat(state.vanished(PLAN, bits(ref), {3, 9}, 4))
+    assert [(each.external_id, each.had_row, each.place) for each in found] == [("a", True, 0x13)]
+    assert state.observed(PLAN, ["a"])["a"].place == 0x13
+    assert len(flat(state.vanished(PLAN, bytearray(), {3, 4}, 4))) == 3
+
+
+def test_contacts_without_an_observation_are_found(state: State):
+    """Present ones alone, in batches."""
+    store(state, contact("a"), contacts_plan=Observation(b"1", row=True))
+    store(state, *(contact(f"{number:04}") for number in range(1500)))
+    store(state, contact("x", present=False))
+    assert len(lacked(state.lacking(PLAN))) == 1500
+    assert ("a", False) in lacked(state.lacking(IDENTITY))
+    assert state.mappings()[PLAN].settled == 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from meisa_cdc.core.contact import Contact
+from meisa_cdc.core.contact import Contact, Observation
 from meisa_cdc.core.delivery import request_for
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.core.outcome import Kind, Outcome
@@ -51,7 +51,7 @@ def request(state: State, *, started: float, done: float | None, key: str = "") 
 
 def observe(state: State, key: str, *, row: bool | None, present: bool = True) -> None:
     """Store that the mapping had a row for the contact, had none, or was forgotten."""
-    seen = None if row is None else (b"1", row)
+    seen = None if row is None else Observation(b"1", row)
     known = Contact(external_id=key, present=present)
     state.settle([key], lambda *_: Settled(contact=known, observed={PLAN: seen}), now=1.0)
 
@@ -70,7 +70,7 @@ def test_coverage_counts_present_contacts_with_a_row(state: State):
         observe(state, key, row=True)
     observe(state, "e", row=False)
     assert state.mappings()[PLAN] == MappingRecord(
-        name=PLAN, digest="", columns=(), read_at=None, covered=4
+        name=PLAN, digest="", columns=(), read_at=None, covered=4, settled=5
     )
     observe(state, "a", row=True)
     observe(state, "b", row=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, create_engine
 
-from meisa_cdc.core.contact import Contact
+from meisa_cdc.core.contact import Contact, Observation
 from meisa_cdc.core.delivery import Request, intend, request_for
 from meisa_cdc.ports import State
 from meisa_cdc.records import Grant, Settled
@@ -28,7 +28,9 @@ def waiting(key: str, known: Contact | None) -> Settled:
     fresh = known or Contact(external_id=key)
     pending = {"email": f"{key}@example.com", "custom_fields.note": "x" * 200}
     contact = Contact(external_id=key, ref=fresh.ref, pending=pending, rank=1, since=1.0)
-    return Settled(contact=contact, observed={"contacts/identity": (key.encode(), True)})
+    return Settled(
+        contact=contact, observed={"contacts/identity": Observation(key.encode(), row=True)}
+    )
 
 
 def intent(contact: Contact) -> tuple[Contact, Request]:

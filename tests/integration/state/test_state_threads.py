@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from meisa_cdc.core.budget import Usage, paused
-from meisa_cdc.core.contact import Contact
+from meisa_cdc.core.contact import Contact, Observation
 from meisa_cdc.core.delivery import settle
 from meisa_cdc.core.outcome import Kind, Outcome
 from meisa_cdc.ports import State
@@ -77,7 +77,7 @@ def test_deliveries_and_passes_go_on_beside_each_other(state_url: str, clock: Ha
 
         def again(key: str, known: Contact | None) -> Settled:
             assert known is not None
-            return Settled(contact=known, observed={"contacts/plan": (b"1", True)})
+            return Settled(contact=known, observed={"contacts/plan": Observation(b"1", row=True)})
 
         def work(number: int) -> None:
             for key in keys[number:40:THREADS]:

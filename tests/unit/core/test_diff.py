@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from meisa_cdc.core.addresses import email_conflict
-from meisa_cdc.core.contact import Claim, Contact, Quarantined, Staged
+from meisa_cdc.core.contact import Claim, Contact, Observation, Quarantined, Staged
 from meisa_cdc.core.delivery import request_for
 from meisa_cdc.core.diff import Action, Comparison, compare
 from meisa_cdc.core.fields import Reading
@@ -117,8 +117,8 @@ def test_a_new_contact_is_created_whole_and_urgently():
     assert contact.pending == {"email": ADA, "first_name": "Ada", PLAN: "churned"}
     assert (contact.rank, contact.since, contact.present) == (0, 100.0, True)
     assert comparison.observed == {
-        PEOPLE: (b"row", True),
-        PLAN_SQL: (b"no contacts/plan", False),
+        PEOPLE: Observation(b"row", row=True),
+        PLAN_SQL: Observation(b"no contacts/plan", row=False),
     }
 
 
@@ -150,7 +150,10 @@ def test_nothing_differs():
     assert comparison.action is Action.UNCHANGED
     assert not comparison.changes
     assert (stored(comparison).rank, stored(comparison).since) == (None, None)
-    assert comparison.observed == {PEOPLE: (b"row", True), PLAN_SQL: (b"row", True)}
+    assert comparison.observed == {
+        PEOPLE: Observation(b"row", row=True),
+        PLAN_SQL: Observation(b"row", row=True),
+    }
 
 
 def test_one_field_differs():
@@ -288,7 +291,7 @@ def test_a_missing_row_means_what_the_mapping_says(settings: FieldSettings, expe
     comparison = look(KNOWN, {PLAN_SQL: gone()}, reading(plan=settings))
     assert changed(comparison) == expected
     assert comparison.lost == {PLAN_SQL}
-    assert comparison.observed == {PLAN_SQL: (b"none", False)}
+    assert comparison.observed == {PLAN_SQL: Observation(b"none", row=False)}
 
 
 def test_a_missing_row_does_not_send_null_in_an_attribute():

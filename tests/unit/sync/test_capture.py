@@ -3,7 +3,9 @@
 from zoneinfo import ZoneInfo
 
 from meisa_cdc.core.plan import MOST_LISTED
-from meisa_cdc.sync.capture import MOST_RESTRICTED, Captured, capture
+from meisa_cdc.sync.capture import capture
+from meisa_cdc.sync.captured import Captured
+from meisa_cdc.sync.reading import MOST_RESTRICTED
 from meisa_cdc.testing import MemorySpool
 from tests.unit.sync.worlds import IDENTITY, PLAN, World
 
@@ -19,6 +21,7 @@ def captured(world: World, *due: str) -> tuple[Captured, MemorySpool]:
         records=world.state.mappings(),
         spool=spool,
         zone=ZoneInfo("UTC"),
+        now=world.clock.now(),
     )
     return seen, spool
 
@@ -71,6 +74,7 @@ def test_everything_is_looked_at_anew_in_another_time_zone(world: World):
         records=world.state.mappings(),
         spool=spool,
         zone=ZoneInfo("Europe/Berlin"),
+        now=world.clock.now(),
     )
     assert spooled(spool) == {IDENTITY: {"1", "2", "3"}, PLAN: {"1", "2", "3"}}
 

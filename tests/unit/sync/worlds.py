@@ -1,6 +1,8 @@
 """A small world to synchronise: an app database of plain tables, a state, a Meisa, a clock."""
 
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -8,7 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from meisa_cdc.core.budget import Window, parse_windows, windows_of
-from meisa_cdc.core.errors import MappingFailed, SourceUnavailable
+from meisa_cdc.core.checksums import Buckets, gathered
+from meisa_cdc.core.errors import InvalidValue, MappingFailed, SourceUnavailable
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.keys import canonical_key
 from meisa_cdc.core.mapping import Column, Mapping
@@ -84,6 +87,10 @@ class Tables:
         self.batch = 3
         #: Every read: mapping, and the keys it was restricted to.
         self.reads: list[tuple[str, list[str] | None]] = []
+        #: What checksums depend on; None: this database has none.
+        self.engine: str | None = None
+        #: Rows handed over, by mapping.
+        self.yielded: Counter[str] = Counter()
 
     @contextmanager
     def snapshot(self) -> Iterator["Tables"]:
@@ -110,12 +117,62 @@ class Tables:
             place = table.columns.index("external_id")
             wanted = set(keys)
             rows = [row for row in rows if canonical_key(row[place]) in wanted]
+        yield from self._batches(mapping, rows)
+
+    def _batches(self, mapping: Mapping, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         for start in range(0, len(rows), self.batch):
-            yield rows[start : start + self.batch]
+            batch = rows[start : start + self.batch]
+            self.yielded[mapping.name] += len(batch)
+            yield batch
             if mapping.name in self.failing:
                 break
         if mapping.name in self.failing:
             raise MappingFailed("statement timeout", mapping=mapping.name)
+
+    def scheme(self, mapping: Mapping) -> str | None:
+        """Return what checksums depend on."""
+        if self.engine is None:
+            return None
+        return f"{self.engine} {self.tables[mapping.name].columns}"
+
+    def checksums(self, mapping: Mapping, bits: int) -> Buckets:
+        """Return what the rows add up to; a mapping that fails does so here, or later."""
+        table = self.tables[mapping.name]
+        mask = (1 << bits) - 1
+        groups: dict[int, list[int]] = defaultdict(list)
+        for row in table.rows:
+            groups[_place(table, row) & mask].append(zlib.crc32(repr(row).encode()) + (1 << 63))
+        return gathered(bits, ((b, len(each), sum(each)) for b, each in groups.items()))
+
+    def placed(
+        self,
+        mapping: Mapping,
+        *,
+        keys: Sequence[str] | None = None,
+        buckets: Collection[int] | None = None,
+        bits: int = 0,
+    ) -> Iterator[Sequence[Sequence[object]]]:
+        """Yield the rows in small batches, each with its place."""
+        self.reads.append((mapping.name, None if keys is None else list(keys)))
+        table, mask = self.tables[mapping.name], (1 << bits) - 1
+        rows = [(*row, _place(table, row)) for row in table.rows]
+        if keys is not None:
+            rows = [row for row in rows if _key(table, row) in keys]
+        if buckets is not None:
+            rows = [row for row in rows if row[-1] & mask in buckets]
+        yield from self._batches(mapping, rows)
+
+
+def _place(table: Table, row: Row) -> int:
+    """Return a place by the key as it is spelled, which databases do as well."""
+    return zlib.crc32(repr(row[table.columns.index("external_id")]).encode()) >> 1
+
+
+def _key(table: Table, row: Row) -> str | None:
+    try:
+        return canonical_key(row[table.columns.index("external_id")])
+    except InvalidValue:
+        return None
 
 
 def windows(text: str = "1000/1s") -> tuple[Window, ...]:

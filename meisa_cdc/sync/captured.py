@@ -1,0 +1,106 @@
+"""What one pass saw of the app database, beside what is in the spool."""
+
+from dataclasses import dataclass, field
+
+from meisa_cdc.core.checksums import Buckets, Checksums
+from meisa_cdc.core.contact import field_of
+from meisa_cdc.core.diff import Invalid
+from meisa_cdc.core.fields import Reading
+from meisa_cdc.core.mapping import Column
+
+#: A bitmap grows by so many bytes at least.
+GROWTH = 4096
+
+
+@dataclass(slots=True, kw_only=True)
+class Taken:
+    """The checksums of one mapping, to be stored once all that they stand for is."""
+
+    scheme: str
+    buckets: Buckets
+    full_at: float
+    #: Buckets with a row whose consequences are not stored.
+    unsettled: set[int] = field(default_factory=set)
+    #: A contact's row was in another place, or nobody knows where.
+    moved: bool = False
+    #: Buckets would not tell all that differs: nothing is stored, and every row read next time.
+    void: bool = False
+
+    def unsettle(self, place: int) -> None:
+        """Have the bucket of a place looked at next time, whatever it adds up to."""
+        self.unsettled.add(self.buckets.bucket(place))
+
+    @property
+    def checksums(self) -> Checksums:
+        """What is to be stored."""
+        return Checksums(
+            scheme=self.scheme,
+            buckets=self.buckets,
+            unsettled=frozenset(self.unsettled) | self.buckets.unknown,
+            full_at=self.full_at,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Captured:
+    """What one pass saw of the app database, beside what is in the spool."""
+
+    #: The mapping that yields e-mail.
+    identity: str
+    readings: dict[str, Reading]
+    #: Columns of every mapping that could be described, by name.
+    columns: dict[str, tuple[Column, ...]]
+    #: Mappings of which every row was read, or at least every row that differs.
+    complete: set[str] = field(default_factory=set)
+    #: Distinct contacts with a row, by complete mapping.
+    rows: dict[str, int] = field(default_factory=dict)
+    #: Mapping -> what went wrong.
+    failures: dict[str, str] = field(default_factory=dict)
+    #: Rows without a usable key.
+    unkeyed: list[Invalid] = field(default_factory=list)
+    #: All of those, also the ones beyond what is listed; by mapping.
+    unkeyed_count: dict[str, int] = field(default_factory=dict)
+    #: One bit for each contact on record that was read from identity; None: it was not read.
+    people: bytearray | None = None
+    #: One bit for each contact that identity lost; None where all who were not read are gone.
+    lost: bytearray | None = None
+    #: Keys of other mappings without a contact.
+    orphans: int = 0
+    #: By mapping whose checksums were taken.
+    taken: dict[str, Taken] = field(default_factory=dict)
+    #: Mapping with anything in the spool -> places in the buckets concerned; None: any.
+    disturbed: dict[str, set[int] | None] = field(default_factory=dict)
+    #: Mappings read for some contacts alone, while the checksums on record are older.
+    partial: set[str] = field(default_factory=set)
+
+    @property
+    def fields(self) -> set[str]:
+        """Every field that some mapping yields."""
+        return {field_of(column) for each in self.readings.values() for column in each.columns}
+
+    def has(self, ref: int, *, present: bool) -> bool:
+        """Tell whether identity, which was read, has a row for a contact on record.
+
+        `present`: it had one before.
+        """
+        if self.people is None:
+            return False
+        if is_marked(self.people, ref):
+            return True
+        return self.lost is not None and present and not is_marked(self.lost, ref)
+
+
+def mark(bits: bytearray, ref: int) -> bool:
+    """Set a contact's bit; return whether it was set before."""
+    place, bit = divmod(ref, 8)
+    if place >= len(bits):
+        bits.extend(bytes(place + GROWTH - len(bits)))
+    before = bool(bits[place] & (1 << bit))
+    bits[place] |= 1 << bit
+    return before
+
+
+def is_marked(bits: bytearray, ref: int) -> bool:
+    """Tell whether a contact's bit is set."""
+    place, bit = divmod(ref, 8)
+    return place < len(bits) and bool(bits[place] & (1 << bit))
