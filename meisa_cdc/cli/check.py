@@ -1,6 +1,6 @@
 """`meisa-cdc check`: a line for each thing that has to be right."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping as Dict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,7 @@ def _state(wiring: "Wiring") -> Iterator[Finding]:
 
 
 def _mappings(wiring: "Wiring") -> Iterator[Finding]:
-    from meisa_cdc.core.mapping import ONCE, check_columns, check_set, null_is_sent
+    from meisa_cdc.core.mapping import ONCE, check_columns, check_set
     from meisa_cdc.core.occurrence import check_columns as check_once
 
     mappings = wiring.mappings()
@@ -107,20 +107,8 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
                 # The error names the mapping by itself, often with the line.
                 text = str(error).removeprefix(f"{name}: ")
                 yield Finding(what=name, verdict="failed", text=text)
-    nullable = sorted(
-        column
-        for name, names in columns.items()
-        for column in names
-        if name in of_contacts and column != KEY_COLUMN and null_is_sent(mappings[name], column)
-    )
-    if nullable:
-        yield Finding(
-            what="NULL",
-            verdict="note",
-            text="sent as JSON null, which Meisa's documents do not mention, for "
-            f"{', '.join(nullable)}; null='skip' in a mapping's config leaves the old value",
-        )
     described = {name: names for name, names in columns.items() if name in of_contacts}
+    yield from _nulls(mappings, described)
     if len(described) == sum(mappings[name].enabled for name in of_contacts):
         found = check_set(described)
         yield Finding(what="identity", verdict="ok", text=f"e-mail comes from {found}")
@@ -132,6 +120,25 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
             what=EMAILS,
             verdict="note",
             text="not enabled: set emails.enabled to true, and the mappings in emails/ are read",
+        )
+
+
+def _nulls(mappings: "Dict[str, Mapping]", columns: "Dict[str, list[str]]") -> Iterator[Finding]:
+    """Yield the columns whose NULLs are sent."""
+    from meisa_cdc.core.mapping import null_is_sent
+
+    nullable = sorted(
+        column
+        for name, names in columns.items()
+        for column in names
+        if column != KEY_COLUMN and null_is_sent(mappings[name], column)
+    )
+    if nullable:
+        yield Finding(
+            what="NULL",
+            verdict="note",
+            text="sent as JSON null, which Meisa's documents do not mention, for "
+            f"{', '.join(nullable)}; null='skip' in a mapping's config leaves the old value",
         )
 
 

@@ -12,7 +12,7 @@ from meisa_cdc.core.mapping import Priority, kind_of
 from meisa_cdc.core.occurrence import Status
 from meisa_cdc.core.sharing import Throttle, seen, share, suggested_reserve
 from meisa_cdc.ports import State
-from meisa_cdc.records import HoldRecord, MappingRecord, OccurrenceCount, RunRecord
+from meisa_cdc.records import Counts, HoldRecord, MappingRecord, OccurrenceCount, RunRecord
 from meisa_cdc.sync.once import halted_because
 
 
@@ -39,19 +39,8 @@ def status(
     )
     seconds = forecast(windows, usage, ahead, now)
     return {
-        "contacts": {
-            "present": counts.present,
-            "removed": counts.removed,
-            "invalid": counts.invalid,
-            "quarantined": counts.quarantined,
-            "in_doubt": counts.in_doubt,
-        },
-        "backlog": {
-            "total": waiting,
-            **{p.name.lower(): counts.backlog.get(int(p), 0) for p in Priority},
-            "oldest": counts.oldest,
-            "oldest_seconds": None if counts.oldest is None else max(0.0, now - counts.oldest),
-        },
+        "contacts": _contacts(counts),
+        "backlog": _backlog(counts, now),
         "budget": [_window(window, usage, now) for window in windows],
         "sharing": _sharing(windows, usage.throttle, now),
         "halt": _halt(usage.breaker),
@@ -69,6 +58,25 @@ def status(
         "suppressions": state.note("suppressions"),
         "runs": [run_document(run) for run in state.runs(runs)],
         "as_of": now,
+    }
+
+
+def _contacts(counts: Counts) -> dict[str, int]:
+    return {
+        "present": counts.present,
+        "removed": counts.removed,
+        "invalid": counts.invalid,
+        "quarantined": counts.quarantined,
+        "in_doubt": counts.in_doubt,
+    }
+
+
+def _backlog(counts: Counts, now: float) -> dict[str, Any]:
+    return {
+        "total": sum(counts.backlog.values()),
+        **{p.name.lower(): counts.backlog.get(int(p), 0) for p in Priority},
+        "oldest": counts.oldest,
+        "oldest_seconds": None if counts.oldest is None else max(0.0, now - counts.oldest),
     }
 
 

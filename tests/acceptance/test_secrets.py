@@ -30,6 +30,7 @@ TALKATIVE = [
     ["quarantine", "--verbose"],
     ["baseline", "--verbose"],
     ["resync", "--verbose"],
+    ["events", "--verbose"],
     ["history", "--verbose", "--format", "json"],
     ["migrate", "--verbose"],
 ]

@@ -18,6 +18,7 @@ from meisa_cdc.core.mapping import FieldSettings, Priority
 from meisa_cdc.core.outcome import Answer
 from meisa_cdc.core.policy import Policy
 from meisa_cdc.core.values import email_key, same
+from meisa_cdc.records import DeliveryRecord
 from meisa_cdc.sync.once import Limits
 from meisa_cdc.sync.overrides import resync
 from meisa_cdc.testing import HandClock, ScriptedMeisa
@@ -189,6 +190,8 @@ class SyncMachine(ChangingApp):
         self.addresses: dict[str, list[str]] = defaultdict(list)
         #: Grant and fields of what this process has under way, by contact.
         self.open: dict[str, tuple[int, set[str]]] = {}
+        #: The newest grant that was looked at.
+        self.newest = 0
         self.before: dict[str, Contact] = {}
         self.breaker = Breaker()
         #: Somebody waits for what is delivered.
@@ -215,9 +218,16 @@ class SyncMachine(ChangingApp):
             raise Crash
 
     def granted(self) -> None:
+        """Check that the contacts whose requests were granted may be sent now."""
+        fresh = [each for each in self.world.state.deliveries(most=20) if each.id > self.newest]
+        if fresh:
+            self.check_halt()
+        for record in reversed(fresh):
+            self.newest = record.id
+            self.starts(record)
+
+    def starts(self, record: DeliveryRecord) -> None:
         """Check that this contact may be sent now."""
-        self.check_halt()
-        (record,) = self.world.state.deliveries(most=1)
         contact = self.before[record.external_id]
         assert contact.present
         assert not contact.invalid
