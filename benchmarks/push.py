@@ -15,11 +15,15 @@ from benchmarks.measures import Measure
 from meisa_cdc.core.budget import parse_windows, windows_of
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import request_for
+from meisa_cdc.core.outcome import Kind
+from meisa_cdc.core.values import Value
 from meisa_cdc.meisa import HttpMeisa
-from meisa_cdc.ports import Settled, State
+from meisa_cdc.ports import State
+from meisa_cdc.records import Settled
+from meisa_cdc.settings import load_settings
 from meisa_cdc.state import open_state
-from meisa_cdc.sync.push import Push
-from meisa_cdc.wiring.system import SystemClock, Threads
+from meisa_cdc.wiring import Wiring
+from meisa_cdc.wiring.system import SystemClock
 
 THREADS = 8
 ROUNDS = 5
@@ -64,7 +68,7 @@ def ratio(folder: Path, latency: float) -> float:
 
 def contact(number: int) -> Contact:
     """Return a contact that Meisa does not know yet."""
-    fields = {
+    fields: dict[str, Value] = {
         "email": f"user{number}@example.com",
         "first_name": "Ada",
         "last_name": "Lovelace",
@@ -79,27 +83,25 @@ def contact(number: int) -> Contact:
 def pushed(url: str, crowd: Sequence[Contact], file: Path) -> float:
     """Return the deliveries a second of our push, from a SQLite state that holds this backlog."""
     clock = SystemClock()
+    environ = {
+        "MEISA_API_KEY": KEY,
+        "MEISA_BASE_URL": url,
+        "MEISA_CDC_APP_DATABASE__URL": f"sqlite:///{file.with_suffix('.app')}",
+        "MEISA_CDC_MEISA__CONCURRENCY": str(THREADS),
+    }
+    wiring = Wiring(settings=load_settings(environ=environ, cwd=file.parent), clock=clock)
     with (
         open_state(f"sqlite:///{file}", clock=clock) as state,
         HttpMeisa(url, KEY, timeout=30.0, monotonic=time.monotonic, now=time.time) as meisa,
     ):
         state.lease("benchmark").acquire()
         fill(state, crowd)
-        push = Push(
-            state=state,
-            meisa=meisa,
-            clock=clock,
-            windows=windows_of(parse_windows(LIMITS), 0.0),
-            timeout=30.0,
-            concurrency=THREADS,
-            lanes=Threads("request"),
-            jitter=lambda: 0.0,
-        )
+        push = wiring.push(state, meisa, windows_of(parse_windows(LIMITS), 0.0))
         begun = time.perf_counter()
         while (wait := push.step()) is not None:
             push.rest(wait)
         seconds = time.perf_counter() - begun
-    assert sum(push.outcomes.values()) == push.outcomes["accepted"] == len(crowd), push.outcomes
+    assert sum(push.outcomes.values()) == push.outcomes[Kind.ACCEPTED] == len(crowd), push.outcomes
     return len(crowd) / seconds
 
 

@@ -140,7 +140,7 @@ class Design:
                     and contact not in self.world.flights
                     and contact not in self._deferred
                 ):
-                    return contact
+                    return int(contact)
                 heapq.heappop(queue)
         return None
 
