@@ -556,7 +556,7 @@ class SyncMachine(ChangingApp):
 
 TestSync = SyncMachine.TestCase
 TestSync.settings = settings(
-    max_examples=100,
+    max_examples=75,
     stateful_step_count=40,
     derandomize=True,
     print_blob=True,
