@@ -205,7 +205,7 @@ def _show(session: Session, ran: "Ran", document: dict[str, Any]) -> None:
 
     output, summary = session.output, ran.plan.summary
     output.text(
-        f"Delivered {ran.accepted} of {summary.changes} contacts with {ran.requests} requests; "
+        f"Delivered {ran.accepted} of {summary.requests} with {ran.requests} requests; "
         f"{document['backlog']} contacts still waiting."
     )
     once = document["occurrences"]

@@ -11,7 +11,7 @@ from meisa_cdc.source.templates import load_mappings
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"every", "cron", "priority", "timeout", "enabled", "fields"}
-FIELD = {"type", "missing", "null", "priority"}
+FIELD = {"type", "missing", "null", "priority", "send", "at_least_every", "thresholds"}
 
 
 @pytest.fixture
