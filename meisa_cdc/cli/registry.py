@@ -38,8 +38,8 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "compile": Entry(
         target="meisa_cdc.cli.compile:compile_",
-        summary="Print the SQL that a mapping renders to, read in full and for some contacts "
-        "alone.",
+        summary="Print the SQL that a mapping renders to: in full, for some contacts, and to add "
+        "up.",
     ),
     "plan": Entry(
         target="meisa_cdc.cli.plan:plan",

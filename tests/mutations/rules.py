@@ -36,21 +36,21 @@ RULES = (
     # ---- capture
     Rule(
         name="capture: what was read before a mapping failed does not count",
-        file=f"{SYNC}capture.py",
-        old="            self.spool.drop(mapping.name)\n",
+        file=f"{SYNC}reading.py",
+        old="            self.spool.drop(name)\n",
         new="            pass\n",
         tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py"),
     ),
     Rule(
         name="capture: a read of some contacts says nothing of the others",
-        file=f"{SYNC}capture.py",
-        old="        if keys is None:\n",
-        new="        if mapping:\n",
+        file=f"{SYNC}reading.py",
+        old="self._read_keys(self._stream(mapping, placed=placed, disturbs=disturbs), keys)",
+        new="self._read_all(self._stream(mapping), self.snapshot.read(mapping, keys=keys))",
         tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py"),
     ),
     Rule(
         name="capture: an edited file has all its rows looked at",
-        file=f"{SYNC}capture.py",
+        file=f"{SYNC}observing.py",
         old='return f"{mapping.digest} {zone}"',
         new='return f"{zone}"',
         tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py", f"{T_SYNC}holds.py"),

@@ -250,8 +250,8 @@ class SyncMachine(ChangingApp):
 
     def completed(self) -> None:
         """Note what is certain now, and what is not."""
-        recent = self.world.state.deliveries(most=10)
-        done = {record.id for record in recent if record.done_at is not None}
+        every = self.world.state.deliveries()
+        done = {record.id for record in every if record.done_at is not None}
         for key in [key for key, (number, _) in self.open.items() if number in done]:
             (_, fields), fate = self.open.pop(key), self.meisa.fate[key]
             if fate == "taken":
@@ -556,7 +556,7 @@ class SyncMachine(ChangingApp):
 
 TestSync = SyncMachine.TestCase
 TestSync.settings = settings(
-    max_examples=75,
+    max_examples=150,
     stateful_step_count=40,
     derandomize=True,
     print_blob=True,
