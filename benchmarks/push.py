@@ -101,7 +101,11 @@ def pushed(url: str, crowd: Sequence[Contact], file: Path) -> float:
         while (wait := push.step()) is not None:
             push.rest(wait)
         seconds = time.perf_counter() - begun
-    assert sum(push.outcomes.values()) == push.outcomes[Kind.ACCEPTED] == len(crowd), push.outcomes
+    assert (
+        sum(push.deliveries.outcomes.values())
+        == push.deliveries.outcomes[Kind.ACCEPTED]
+        == len(crowd)
+    ), push.deliveries.outcomes
     return len(crowd) / seconds
 
 

@@ -222,7 +222,10 @@ class Leader:
             self.push.rest(LONGEST_WAIT if wait is None else wait)
 
     def _note_success(self) -> None:
-        useful = self.push.outcomes[Kind.ACCEPTED] + self.push.outcomes[Kind.REJECTED]
+        useful = (
+            self.push.deliveries.outcomes[Kind.ACCEPTED]
+            + self.push.deliveries.outcomes[Kind.REJECTED]
+        )
         if useful != self._useful:
             self._useful = useful
             self.health.works(DELIVERY)

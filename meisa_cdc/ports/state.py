@@ -58,8 +58,12 @@ class Budget(Protocol):
         intend: Callable[[Contact], tuple[Contact, Request] | None],
         most: int = 0,
         since: float = 0.0,
+        concluded: Sequence[Concluded] = (),
     ) -> Sequence[Grant]:
         """Store in one transaction that requests start: their rows, the paces, the intents.
+
+        What came of earlier ones, `concluded`, is stored before, as by `complete`, whether any
+        starts or not: one commit instead of two.
 
         They start in the order of these keys, each admitted as in `grant`, with the ones
         before it in use. The first that is not admitted, or has nothing to send, is the end.

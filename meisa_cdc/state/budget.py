@@ -1,6 +1,6 @@
 """The persisted use of the request windows: one row a request, which is its intent as well."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -113,28 +113,31 @@ class SqlBudget:
         intend: Intend,
         most: int = 0,
         since: float = 0.0,
+        concluded: Sequence[Concluded] = (),
     ) -> Sequence[Grant]:
         """Store in one transaction that requests start: their rows, the paces, the intents.
 
-        The commit survives a loss of power: a request that left is never forgotten.
+        What came of earlier ones, `concluded`, is stored before, whether any starts or not. The
+        commit survives a loss of power: a request that left is never forgotten.
         """
         with self._database.write(durable=True) as connection:
-            usage = _use(connection, most, since)
-            rows = self._stored.locked(connection, keys)
-            intents: list[ContactRow] = []
+            before = _use(connection, 0, 0.0)
+            rows = self._stored.locked(connection, [*_about(concluded), *keys])
+            changed = _settled(rows, concluded)
+            usage = _conclude(connection, before, concluded, most, since)
             requests: list[Request] = []
             for key in keys:
                 paces = admit(usage)
-                row = rows.get(key)
+                row = changed.get(key) or rows.get(key)
                 intended = None if paces is None or row is None else intend(contact_of(row))
                 if paces is None or row is None or intended is None:
                     break
-                intents.append(row_of(intended[0], row.id, row))
+                changed[key] = row_of(intended[0], row.id, row)
                 requests.append(intended[1])
                 usage = begun(usage, paces, deadline)
+            self._stored.store(connection, list(changed.values()))
             if not requests:
                 return ()
-            self._stored.store(connection, intents)
             connection.execute(_SET_PACES, _paces(usage))
             starts = [_row(request.kind, request, now, deadline) for request in requests]
             ids = {key: number for number, key in connection.execute(_START, starts).all()}
@@ -145,26 +148,9 @@ class SqlBudget:
         with self._database.write() as connection:
             # In the order in which grants lock, or the two would wait for each other.
             before = _use(connection, 0, 0.0)
-            self._settle(connection, [each for each in concluded if each.grant.request])
-            connection.execute(_DONE, [_done(each) for each in concluded])
-            usage = before
-            if most:
-                usage = replace(usage, done=_newest(connection, most, since))
-            for each in concluded:
-                if each.react is not None:
-                    rejected = each.outcome.kind is Kind.REJECTED
-                    count = _rejections(connection, usage.breaker.forgiven) if rejected else 0
-                    usage = each.react(usage, count)
-            _store(connection, before, usage)
-
-    def _settle(self, connection: Connection, concluded: Sequence[Concluded]) -> None:
-        about = {each.grant.request.external_id: each for each in concluded if each.grant.request}
-        after = []
-        for key, row in self._stored.locked(connection, list(about)).items():
-            settle, contact = about[key].settle, contact_of(row)
-            settled = row_of(settle(contact) if settle else contact, row.id, row)
-            after.append(settled._replace(not_before=about[key].not_before))
-        self._stored.store(connection, after)
+            rows = self._stored.locked(connection, list(_about(concluded)))
+            self._stored.store(connection, list(_settled(rows, concluded).values()))
+            _conclude(connection, before, concluded, most, since)
 
     def forgive(self) -> None:
         """Let deliveries go on after rejections: earlier ones count no more."""
@@ -212,6 +198,45 @@ def _done(concluded: Concluded) -> dict[str, Any]:
         "new_code": concluded.outcome.code,
         "new_message": concluded.outcome.message,
     }
+
+
+def _about(concluded: Sequence[Concluded]) -> dict[str, Concluded]:
+    """Return what came of requests about contacts, by contact."""
+    return {each.grant.request.external_id: each for each in concluded if each.grant.request}
+
+
+def _settled(
+    rows: Mapping[str, ContactRow], concluded: Sequence[Concluded]
+) -> dict[str, ContactRow]:
+    """Return the rows of contacts as they are once it is known what came of their requests."""
+    settled = {}
+    for key, each in _about(concluded).items():
+        row = rows.get(key)
+        if row is not None:
+            contact = contact_of(row)
+            after = row_of(each.settle(contact) if each.settle else contact, row.id, row)
+            settled[key] = after._replace(not_before=each.not_before)
+    return settled
+
+
+def _conclude(
+    connection: Connection,
+    before: Usage,
+    concluded: Sequence[Concluded],
+    most: int,
+    since: float,
+) -> Usage:
+    """Store that requests ended, and return the use after what their outcomes do to it."""
+    if concluded:
+        connection.execute(_DONE, [_done(each) for each in concluded])
+    usage = replace(before, done=_newest(connection, most, since))
+    for each in concluded:
+        if each.react is not None:
+            rejected = each.outcome.kind is Kind.REJECTED
+            count = _rejections(connection, usage.breaker.forgiven) if rejected else 0
+            usage = each.react(usage, count)
+    _store(connection, before, usage)
+    return usage
 
 
 def _paces(usage: Usage) -> dict[str, Any]:

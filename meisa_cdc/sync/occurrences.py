@@ -1,5 +1,6 @@
 """What is done once: chosen, intended, sent and settled, beside the deliveries of contacts."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
@@ -28,6 +29,8 @@ from meisa_cdc.records import Grant
 #: Occurrences that are read in one go, and that are looked at before answers are collected again.
 LOOKED_AT = 50
 MOST_LOOKED_AT = 200
+#: Seconds between two looks for what may be done, while there are contacts to send all the time.
+LOOK_EVERY = 0.5
 #: Seconds between two searches for requests that nobody waits for any more.
 SEARCH_EVERY = 60.0
 #: The key lacks the scope for one kind; the others go on.
@@ -84,6 +87,8 @@ class OccurrencePush:
     #: Kinds that the key has no scope for -> epoch seconds of the next try.
     forbidden: dict[str, float] = field(default_factory=dict)
     _searched: float | None = None
+    #: Epoch seconds at which nothing of it could be done.
+    _nothing_at: float = -math.inf
 
     def recover(self) -> None:
         """Settle what was about to be sent by somebody who no longer waits for an answer."""
@@ -106,14 +111,24 @@ class OccurrencePush:
         return [flight.contact for flight in self.flights.values() if flight.contact]
 
     def choose(
-        self, now: float, *, before: Contact | None, favour: int | None, busy: Collection[str]
+        self, now: float, *, first: str, favour: int | None, busy: Collection[str]
     ) -> Chosen | None:
         """Return what goes now; None where nothing of what is done once may.
 
-        Where the contact `before` precedes, it is what goes.
-
-        `favour` is the rank whose turn it is, `busy` the contacts that a request is under way for.
+        `first` is the contact that a request is to start for, empty where there is none; where it
+        precedes, it is what goes. `favour` is the rank whose turn it is, `busy` the contacts that
+        a request is under way for.
         """
+        if first and 0 <= now - self._nothing_at < LOOK_EVERY:
+            return None
+        chosen = self._choose(now, first, favour, busy)
+        self._nothing_at = now if chosen is None else -math.inf
+        return chosen
+
+    def _choose(
+        self, now: float, first: str, favour: int | None, busy: Collection[str]
+    ) -> Chosen | None:
+        before: Contact | None = None
         passed: set[int | None] = set()
         while len(passed) < MOST_LOOKED_AT:
             batch = self.state.next_occurrences(
@@ -122,6 +137,8 @@ class OccurrencePush:
             fresh = [each for each in batch if each.ref not in passed]
             if not fresh:
                 return None
+            if first and not passed:
+                before = self.state.load([first]).get(first)
             changed: list[Occurrence] = []
             try:
                 for each in fresh:
@@ -245,6 +262,10 @@ class OccurrencePush:
             return answer, self.clock.now()
 
         return send
+
+    def waiting(self) -> Sequence[Future[tuple[Answer, float]]]:
+        """Return the answers that are still to come."""
+        return [each.future for each in self.flights.values()]
 
     def collect(self, conclude: Conclude) -> None:
         """Store what came of the requests that were answered."""

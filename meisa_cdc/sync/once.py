@@ -91,7 +91,7 @@ class Run:
         if self._looking is not None and not self.stopping():
             wait_for([self._looking])
             self._conclude_look()
-        outcomes = self.push.outcomes
+        outcomes = self.push.deliveries.outcomes
         return Ran(
             plan=plan,
             held=self._held,
@@ -99,7 +99,7 @@ class Run:
             accepted=outcomes[Kind.ACCEPTED],
             rejected=outcomes[Kind.REJECTED],
             deferred=outcomes[Kind.DEFERRED],
-            unknown=outcomes[Kind.UNKNOWN] + len(self.push.flights),
+            unknown=outcomes[Kind.UNKNOWN] + len(self.push.deliveries.flights),
             requests=self.push.started,
             occurrences={**self.push.once.outcomes, Status.SENT: self._unanswered},
             failures=tuple(self.failures),

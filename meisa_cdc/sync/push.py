@@ -1,22 +1,20 @@
 """Push: the backlog to Meisa, one request a contact, inside the budget."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait as wait_for
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, wait as wait_for
+from dataclasses import dataclass
 
 from meisa_cdc.core import breaker, budget, traffic
-from meisa_cdc.core.addresses import vacated
 from meisa_cdc.core.backlog import favoured
 from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.budget import Usage, Window
-from meisa_cdc.core.contact import EMAIL, Contact, confirming, overdue
-from meisa_cdc.core.delivery import REMOVE_TAG, Request, intend, judge, request_for, settle
-from meisa_cdc.core.outcome import Answer, Kind, Outcome, delay
-from meisa_cdc.core.values import email_key
-from meisa_cdc.ports import Clock, Meisa, State
+from meisa_cdc.core.contact import Contact, confirming, overdue
+from meisa_cdc.core.delivery import Request, intend, request_for
+from meisa_cdc.core.outcome import Outcome
+from meisa_cdc.ports import Clock, State
 from meisa_cdc.records import Concluded, Grant, Settled
+from meisa_cdc.sync.deliveries import Deliveries
 from meisa_cdc.sync.occurrences import FORBIDDEN, Chosen, OccurrencePush
 
 #: Never wait longer than this in one go, so that a request to end is heard.
@@ -32,43 +30,24 @@ PROMOTING = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
-class Flight:
-    """A request under way."""
-
-    grant: Grant
-    request: Request
-    #: Epoch seconds.
-    started: float
-    #: Resolves to the answer and the time it came.
-    future: Future[tuple[Answer, float]]
-
-
-@dataclass(slots=True, kw_only=True)
 class Push:
     """Delivers what is pending. Decisions and writes happen in the calling thread alone."""
 
     state: State
-    meisa: Meisa
     clock: Clock
     windows: tuple[Window, ...]
     #: Seconds a request may take.
     timeout: float
     #: Requests under way at most.
     concurrency: int
-    lanes: Executor
-    #: Draws from 0..1; spreads retries.
-    jitter: Callable[[], float]
-    #: Does what is done once, in turn with the contacts.
+    #: Requests about contacts.
+    deliveries: Deliveries
+    #: Requests about what is done once, in turn with those about contacts.
     once: OccurrencePush
     #: Somebody is waiting: where deliveries are halted, try one at once instead of when it is time.
     at_once: bool = False
-    flights: dict[str, Flight] = field(default_factory=dict)
-    #: Outcomes so far.
-    outcomes: Counter[Kind] = field(default_factory=Counter)
     #: Requests started so far.
     started: int = 0
-    #: Failed attempts of contacts in a row; a restart begins anew, which only means sooner.
-    attempts: Counter[str] = field(default_factory=Counter)
     #: Epoch seconds at which nothing more was due.
     _promoted_at: float = -math.inf
 
@@ -81,10 +60,15 @@ class Push:
         self._collect()
         self._promote()
         self.once.recover()
-        most = self.concurrency if most is None else most
+        wait = self._start(self.concurrency if most is None else most)
+        self.deliveries.store()
+        return wait
+
+    def _start(self, most: int) -> float | None:
+        """Start what may start; return what `step` does."""
         while most > 0 and self.under_way < self.concurrency:
             now = self.clock.now()
-            usage = self.state.usage(0)
+            usage = self._usage()
             room = min(most, breaker.room(usage.breaker, self.concurrency, self.under_way))
             halt = 0.0 if self._tries_at_once(usage.breaker) else breaker.wait(usage.breaker, now)
             if halt is None:
@@ -106,20 +90,39 @@ class Push:
     def _start_some(self, usage: Usage, room: int, now: float) -> tuple[int, int]:
         """Start what goes next; return how many requests were to start, and how many did."""
         favour = [favoured(usage.turn + place) for place in range(room)]
-        busy = [*self.flights, *self.once.busy]
-        keys = self.state.next_deliveries(now, room, busy, favour=favour)
+        keys = self.state.next_deliveries(now, room, self._busy, favour=favour)
+        if not keys and self.deliveries.answered:
+            # What came of those may leave something more to send to them.
+            self.deliveries.store()
+            keys = self.state.next_deliveries(now, room, self._busy, favour=favour)
         if keys and usage.breaker.failures:
             # To find out whether Meisa works again, nothing goes that must not go twice.
-            return len(keys), self._start(keys, now)
-        before = self.state.load(keys[:1]).get(keys[0]) if keys else None
-        chosen = self.once.choose(now, before=before, favour=favour[0], busy=busy)
+            return len(keys), self._start_deliveries(keys, now)
+        first = keys[0] if keys else ""
+        chosen = self.once.choose(now, first=first, favour=favour[0], busy=self._busy)
         if chosen is None:
-            return len(keys), self._start(keys, now) if keys else 0
+            return len(keys), self._start_deliveries(keys, now) if keys else 0
         if chosen.occurrences:
             return 1, self._start_once(chosen, now)
-        return 1, self._start([chosen.contact], now) if chosen.contact else 0
+        return 1, self._start_deliveries([chosen.contact], now) if chosen.contact else 0
+
+    def _usage(self) -> Usage:
+        """Return the use as far as it says whether anything may start at all."""
+        usage = self.state.usage(0)
+        stands = usage.breaker
+        if self.deliveries.answered and (stands.halted or stands.failures):
+            # What was answered shows Meisa at work again.
+            self.deliveries.store()
+            return self.state.usage(0)
+        return usage
+
+    @property
+    def _busy(self) -> list[str]:
+        """The contacts that no request may start for."""
+        return [*self.deliveries.flights, *self.once.busy]
 
     def _start_once(self, chosen: Chosen, now: float) -> int:
+        self.deliveries.store()
         begun = self.once.start(
             chosen,
             now,
@@ -135,12 +138,12 @@ class Push:
     @property
     def concluded(self) -> int:
         """How many requests were answered so far."""
-        return sum(self.outcomes.values()) + self.once.concluded
+        return sum(self.deliveries.outcomes.values()) + self.once.concluded
 
     @property
     def under_way(self) -> int:
         """How many requests are."""
-        return len(self.flights) + len(self.once.flights)
+        return self.deliveries.under_way + len(self.once.flights)
 
     @property
     def breaker(self) -> Breaker:
@@ -175,8 +178,7 @@ class Push:
     def rest(self, seconds: float) -> None:
         """Wait that long, or until an answer came, or for a moment."""
         seconds = min(seconds, LONGEST_WAIT)
-        futures = [flight.future for flight in self.flights.values()]
-        futures += [flight.future for flight in self.once.flights.values()]
+        futures = [*self.deliveries.waiting(), *self.once.waiting()]
         if futures:
             wait_for(futures, timeout=seconds, return_when=FIRST_COMPLETED)
         else:
@@ -189,12 +191,14 @@ class Push:
         """
         deadline = self.clock.now() + within
         self._collect()
+        self.deliveries.store()
         while self.under_way and self.clock.now() < deadline:
             self.rest(deadline - self.clock.now())
             self._collect()
+            self.deliveries.store()
 
     def _collect(self) -> None:
-        self._collect_deliveries()
+        self.deliveries.collect()
         self.once.collect(self._conclude_once)
 
     def _conclude_once(self, grant: Grant, outcome: Outcome, started: float, came: float) -> None:
@@ -213,60 +217,6 @@ class Push:
             since=self._since(self.clock.now()),
         )
 
-    def _collect_deliveries(self) -> None:
-        landed = {key: flight for key, flight in self.flights.items() if flight.future.done()}
-        if not landed:
-            return
-        concluded = {key: self._concluded(flight) for key, flight in landed.items()}
-        # How much of the windows was ours matters only where that was too much.
-        contested = any(each.outcome.code == traffic.TOO_MANY for each in concluded.values())
-        for key, each in concluded.items():
-            if each.outcome.kind is Kind.ACCEPTED and landed[key].request.takes_over:
-                self._take_over(landed[key].request)
-        self.state.complete(
-            *concluded.values(),
-            most=self._most if contested else 0,
-            since=self._since(self.clock.now()),
-        )
-        # An answer that could not be stored is not lost: it is collected again.
-        for key, each in concluded.items():
-            del self.flights[key]
-            self.outcomes[each.outcome.kind] += 1
-            self.attempts[key] = self.attempts[key] + 1 if each.outcome.attempt else 0
-        self.attempts += Counter()  # without those that are at nought
-
-    def _concluded(self, flight: Flight) -> Concluded:
-        """Return what came of a request, and what that does to its contact and to the others."""
-        started = flight.started
-        answer, came = flight.future.result()
-        outcome = judge(flight.request, answer)
-        attempts = self.attempts[flight.request.external_id] + 1
-        again = delay(attempts, self.jitter()) if outcome.attempt else 0.0
-
-        def settled(contact: Contact) -> Contact:
-            return settle(contact, flight.request, outcome, started=started, now=came)
-
-        def reacted(usage: Usage, rejected: int) -> Usage:
-            return traffic.after(
-                self.windows, usage, outcome, started=started, now=came, rejected=rejected
-            )
-
-        return Concluded(
-            grant=flight.grant,
-            now=came,
-            outcome=outcome,
-            settle=settled,
-            # Nobody who need not wait does, should the clock be set back.
-            not_before=came + again if again else 0.0,
-            react=reacted,
-        )
-
-    def _take_over(self, request: Request) -> None:
-        """Take the address from those who are gone; before anything that a crash could cut off."""
-        claims = self.state.claims([email_key(str(request.body[EMAIL]))])
-        gone = [c.external_id for c in claims if c.holds and c.external_id != request.external_id]
-        self.state.settle(sorted(gone), _vacated, now=self.clock.now())
-
     @property
     def _most(self) -> int:
         return max(window.count for window in self.windows)
@@ -278,10 +228,11 @@ class Push:
         longest = self.timeout + DEADLINE_MARGIN
         return budget.sane(self.windows, usage, self.clock.now(), longest)
 
-    def _start(self, keys: Sequence[str], now: float) -> int:
+    def _start_deliveries(self, keys: Sequence[str], now: float) -> int:
         """Start these deliveries in order, and return how many.
 
-        The rest is left where a pass settled one, or the windows have no room for more.
+        The rest is left where a pass settled one, or the windows have no room for more. What came
+        of earlier ones is stored in the same transaction.
         """
         grants = self.state.grant_deliveries(
             keys,
@@ -291,26 +242,15 @@ class Push:
             intend=_intent,
             most=self._most,
             since=self._since(now),
+            concluded=tuple(self.deliveries.answered.values()),
         )
+        self.deliveries.stored()
         for grant in grants:
             if grant.request is not None:
-                self._send(grant, grant.request, now)
+                self.deliveries.send(grant, grant.request, now)
+        self.started += len(grants)
         self.at_once = self.at_once and not grants
         return len(grants)
-
-    def _send(self, grant: Grant, request: Request, now: float) -> None:
-        def send() -> tuple[Answer, float]:
-            if request.kind == REMOVE_TAG:
-                answer = self.meisa.remove_tag(request.meisa_id, request.body)
-            else:
-                answer = self.meisa.upsert(request.body)
-            return answer, self.clock.now()
-
-        self.started += 1
-        future = self.lanes.submit(send)
-        self.flights[request.external_id] = Flight(
-            grant=grant, request=request, started=now, future=future
-        )
 
     def _until_next_attempt(self) -> float | None:
         attempts = (self.state.next_attempt(), self.once.next_attempt())
@@ -320,10 +260,6 @@ class Push:
 
 def _promoted(contact: Contact | None, now: float) -> Settled:
     return Settled(contact=None if contact is None else overdue(confirming(contact, now), now))
-
-
-def _vacated(_: str, contact: Contact | None) -> Settled:
-    return Settled(contact=None if contact is None or contact.present else vacated(contact))
 
 
 def _intent(contact: Contact) -> tuple[Contact, Request] | None:

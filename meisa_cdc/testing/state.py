@@ -57,10 +57,12 @@ class MemoryState(MemoryRecords):
         intend: Callable[[Contact], tuple[Contact, Request] | None],
         most: int = 0,
         since: float = 0.0,
+        concluded: Sequence[Concluded] = (),
     ) -> Sequence[Grant]:
         """Store that requests start: their rows, the paces, the intents."""
         intents = []
         with self.transaction("grant"):
+            self._conclude(concluded, most, since)
             usage = self.usage(most, since)
             for key in keys:
                 paces = admit(usage)
@@ -118,19 +120,22 @@ class MemoryState(MemoryRecords):
     def complete(self, *concluded: Concluded, most: int = 0, since: float = 0.0) -> None:
         """Store what came of requests, and what it does to their contacts."""
         with self.transaction("complete"):
-            settled = [self._settled(each) for each in concluded]
-            before = dict(self.requests)
-            for done in concluded:
-                self._end(done)
-            try:
-                self._usage = replace(self._after(concluded, most, since), done=())
-            except BaseException:
-                self.requests = before
-                raise
-            for contact, done in zip(settled, concluded, strict=True):
-                if contact is not None:
-                    self.put_contact(contact)
-                    self.not_before[contact.external_id] = done.not_before
+            self._conclude(concluded, most, since)
+
+    def _conclude(self, concluded: Sequence[Concluded], most: int, since: float) -> None:
+        settled = [self._settled(each) for each in concluded]
+        before = dict(self.requests)
+        for done in concluded:
+            self._end(done)
+        try:
+            self._usage = replace(self._after(concluded, most, since), done=())
+        except BaseException:
+            self.requests = before
+            raise
+        for contact, done in zip(settled, concluded, strict=True):
+            if contact is not None:
+                self.put_contact(contact)
+                self.not_before[contact.external_id] = done.not_before
 
     def _after(self, concluded: Sequence[Concluded], most: int, since: float) -> Usage:
         usage = self.usage(most, since)

@@ -18,6 +18,7 @@ from meisa_cdc.source.snapshot import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 from meisa_cdc.state import LeaseKeeper, SqlState, TemporarySpool, holder_name, open_state
 from meisa_cdc.sync.acquaintance import LIMITS, Terms
+from meisa_cdc.sync.deliveries import Deliveries
 from meisa_cdc.sync.occurrences import OccurrencePush
 from meisa_cdc.sync.passes import Passes
 from meisa_cdc.sync.push import Push
@@ -165,13 +166,18 @@ class Wiring:
         lanes = Threads("request")
         return Push(
             state=state,
-            meisa=meisa,
             clock=self.clock,
             windows=windows,
             timeout=self.settings.meisa.timeout,
             concurrency=self.settings.meisa.concurrency,
-            lanes=lanes,
-            jitter=random.random,
+            deliveries=Deliveries(
+                state=state,
+                meisa=meisa,
+                clock=self.clock,
+                windows=windows,
+                lanes=lanes,
+                jitter=random.random,
+            ),
             once=OccurrencePush(
                 state=state,
                 meisa=meisa,

@@ -75,7 +75,11 @@ class MortalState:
     def grant_deliveries(self, *arguments: Any, **details: Any) -> Any:
         """Store intents."""
         self._reach("before the intent")
+        if details["concluded"]:
+            self._reach("answered, not recorded")
         grants = self._state.grant_deliveries(*arguments, **details)
+        if details["concluded"]:
+            self._reach("recorded")
         if grants:
             self._reach("after the intent")
         return grants

@@ -47,7 +47,7 @@ def deliver(
         windows = Remote(wiring=wiring, state=state, meisa=meisa).windows()
         passes = wiring.passes(state, windows, mappings)
         push = wiring.push(state, meisa, windows)
-        push.jitter = lambda: 0.0
+        push.deliveries.jitter = lambda: 0.0
         run = Run(
             passes=passes,
             push=push,

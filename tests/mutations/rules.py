@@ -174,8 +174,8 @@ RULES = (
     Rule(
         name="delivery: only one request of a contact is under way",
         file=f"{SYNC}push.py",
-        old="busy = [*self.flights, *self.once.busy]",
-        new="busy: list[str] = []",
+        old="return [*self.deliveries.flights, *self.once.busy]",
+        new="return []",
         tests=(f"{T_SYNC}push.py",),
     ),
     Rule(
@@ -230,9 +230,9 @@ RULES = (
     ),
     Rule(
         name="hand-overs: an accepted heir has the address",
-        file=f"{SYNC}push.py",
-        old="                self._take_over(landed[key].request)\n",
-        new="                pass\n",
+        file=f"{SYNC}deliveries.py",
+        old="            self._take_over(request)\n",
+        new="            pass\n",
         tests=(f"{T_SYNC}handovers.py",),
     ),
     Rule(
@@ -248,9 +248,23 @@ RULES = (
     Rule(
         name="state: the intent is stored with the grant",
         file=f"{STATE}budget.py",
-        old="            self._stored.store(connection, intents)\n",
+        old="                changed[key] = row_of(intended[0], row.id, row)\n",
         new="",
         tests=(f"{T_BUDGET}test_the_intent_is_stored_with_the_grant[sqlite]",),
+    ),
+    Rule(
+        name="state: what came of requests is stored with the next intents",
+        file=f"{STATE}budget.py",
+        old="            changed = _settled(rows, concluded)\n",
+        new="            changed: dict[str, ContactRow] = {}\n",
+        tests=(f"{T_BUDGET}test_answers_are_stored_with_the_next_intents[sqlite]",),
+    ),
+    Rule(
+        name="push: an answer after failures counts before the next request starts",
+        file=f"{SYNC}push.py",
+        old="if self.deliveries.answered and (stands.halted or stands.failures):",
+        new="if self.deliveries.answered and stands.since < 0:",
+        tests=(f"{T_SYNC}halts.py",),
     ),
     Rule(
         name="state: a request counts until its deadline",

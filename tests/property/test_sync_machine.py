@@ -457,7 +457,7 @@ class SyncMachine(ChangingApp):
         self.impatient = True
         self.world.source.failing, self.world.source.refused = set(), set()
         self.world.source.down = False
-        while self.delayed.waiting or self.push.flights:
+        while self.delayed.waiting or self.push.deliveries.flights:
             self.delayed.answer_all()
             self.push.step(most=0)
         self.real.advance(4 * 3600.0)

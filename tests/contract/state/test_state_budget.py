@@ -442,6 +442,7 @@ def several(
     room: int = 9,
     told: list[Usage] | None = None,
     sends: Callable[[Contact], tuple[Contact, Request] | None] = intent,
+    concluded: Sequence[Concluded] = (),
 ) -> Sequence[Grant]:
     """Start deliveries of these contacts, while fewer than `room` requests are in use."""
 
@@ -450,7 +451,15 @@ def several(
             told.append(usage)
         return (float(len(usage.done)),) if len(usage.done) < room else None
 
-    return state.grant_deliveries(keys, now=10.0, deadline=40.0, admit=admit, intend=sends, most=9)
+    return state.grant_deliveries(
+        keys,
+        now=10.0,
+        deadline=40.0,
+        admit=admit,
+        intend=sends,
+        most=9,
+        concluded=concluded,
+    )
 
 
 def naming(meisa_id: str) -> Callable[[Contact], Contact]:
@@ -542,3 +551,54 @@ def test_one_answer_that_cannot_be_stored_stores_none(state: State):
         state.complete(good, Concluded(grant=second, now=12.0, outcome=ACCEPTED, settle=broken))
     assert [record.done_at for record in state.deliveries()] == [None, None]
     assert state.load(["a"])["a"].meisa_id == ""
+
+
+def test_answers_are_stored_with_the_next_intents(state: State):
+    """What starts then is admitted after what the answers did to the use."""
+    crowd(state, "a", "b")
+    (first,) = several(state, "a")
+    assert first.request is not None
+    request = first.request
+    confirmed = Concluded(
+        grant=first,
+        now=12.0,
+        outcome=ACCEPTED,
+        settle=lambda contact: accepted(contact, request),
+        react=pausing(60.0),
+    )
+    told: list[Usage] = []
+    (second,) = several(state, "b", told=told, concluded=[confirmed])
+    assert [(list(usage.done), usage.paused_until) for usage in told] == [([12.0], 60.0)]
+    assert [(r.external_id, r.done_at) for r in state.deliveries()] == [("b", None), ("a", 12.0)]
+    stored = state.load(["a", "b"])
+    assert (stored["a"].meisa_id, stored["a"].pending) == ("m-1", {})
+    assert stored["b"].in_doubt == {"custom_fields.plan"}
+    assert (state.usage(0).paused_until, state.usage(0).turn) == (60.0, 2)
+    assert second.id != first.id
+
+
+def test_answers_are_stored_though_nothing_starts(state: State):
+    """There may be no room, or nothing to send to those who were next."""
+    crowd(state, "a", "b")
+    (first,) = several(state, "a")
+    concluded = Concluded(
+        grant=first, now=12.0, outcome=TIMED_OUT, settle=naming("m-9"), not_before=50.0
+    )
+    assert not several(state, "b", room=0, concluded=[concluded])
+    assert [(record.done_at, record.code) for record in state.deliveries()] == [(12.0, "no_answer")]
+    assert state.load(["a"])["a"].meisa_id == "m-9"
+    assert list(state.next_deliveries(13.0, 9)) == ["b"]
+    assert state.usage(0).turn == 1
+
+
+def test_a_contact_may_be_answered_and_next_at_once(state: State):
+    """Its new intent is on top of what the answer did to it."""
+    crowd(state, "a")
+    (first,) = several(state, "a")
+    pending(state, "a", plan="max")
+    concluded = Concluded(grant=first, now=12.0, outcome=TIMED_OUT, settle=naming("m-9"))
+    (second,) = several(state, "a", concluded=[concluded])
+    assert second.request is not None
+    assert second.request.body["custom_fields"] == {"plan": "max"}
+    stored = state.load(["a"])["a"]
+    assert (stored.meisa_id, stored.in_doubt) == ("m-9", {"custom_fields.plan"})

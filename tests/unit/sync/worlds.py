@@ -16,6 +16,7 @@ from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.keys import canonical_key
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.plan import Plan
+from meisa_cdc.sync.deliveries import Deliveries
 from meisa_cdc.sync.occurrences import OccurrencePush
 from meisa_cdc.sync.once import Limits, Ran, Run
 from meisa_cdc.sync.passes import Look, Passes
@@ -244,13 +245,18 @@ class World:
         """Return what delivers."""
         return Push(
             state=self.state,
-            meisa=self.meisa,
             clock=self.clock,
             windows=self.windows,
             timeout=30.0,
             concurrency=self.concurrency,
-            lanes=self.lanes,
-            jitter=lambda: 0.5,
+            deliveries=Deliveries(
+                state=self.state,
+                meisa=self.meisa,
+                clock=self.clock,
+                windows=self.windows,
+                lanes=self.lanes,
+                jitter=lambda: 0.5,
+            ),
             once=OccurrencePush(
                 state=self.state,
                 meisa=self.meisa,
