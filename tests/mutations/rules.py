@@ -260,7 +260,7 @@ RULES = (
         tests=(f"{T_BUDGET}test_answers_are_stored_with_the_next_intents[sqlite]",),
     ),
     Rule(
-        name="push: an answer after failures counts before the next request starts",
+        name="delivery: an answer after failures counts before the next request starts",
         file=f"{SYNC}push.py",
         old="if self.deliveries.answered and (stands.halted or stands.failures):",
         new="if self.deliveries.answered and stands.since < 0:",
