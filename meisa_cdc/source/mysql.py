@@ -9,7 +9,7 @@ from sqlalchemy import URL
 from meisa_cdc.core.errors import MappingFailed
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.mysql_hashing import MysqlHashing, Shape
-from meisa_cdc.source.mysql_transaction import Transaction, code_of, said
+from meisa_cdc.source.mysql_transaction import MySqlTransaction, code_of, said
 from meisa_cdc.source.mysql_types import family
 from meisa_cdc.source.session import BATCH, Rows
 from meisa_cdc.source.statements import Approved, Dress, around, check_literal
@@ -26,7 +26,7 @@ class MysqlSession:
 
     def __init__(self, url: URL) -> None:
         # First: it refuses where there is no driver to import from.
-        self._transaction = Transaction(url)
+        self._transaction = MySqlTransaction(url)
         from pymysql.cursors import SSCursor
 
         self._connection = self._transaction.connection

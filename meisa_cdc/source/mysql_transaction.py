@@ -1,8 +1,8 @@
 """MySQL and MariaDB: one consistent, read-only transaction on a connection of its own."""
 
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from typing import Any
 
 from sqlalchemy import URL
@@ -15,7 +15,8 @@ from meisa_cdc.source.engines import (
     pymysql_or_refusal,
 )
 from meisa_cdc.source.mysql_types import conversions
-from meisa_cdc.source.watchdog import GRACE, Watchdog
+from meisa_cdc.source.transaction import Transaction
+from meisa_cdc.source.watchdog import GRACE
 
 LOCK_TIMEOUT = 10
 #: Seconds that the server waits for us to read on, and to say something.
@@ -60,30 +61,15 @@ def code_of(error: BaseException) -> int:
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 
-class Transaction:
-    """A connection, its one transaction, and the limits that its calls have."""
+class MySqlTransaction(Transaction):
+    """On MySQL or MariaDB."""
 
     def __init__(self, url: URL, *, patience: float = GRACE) -> None:
         # The driver answers some broken connections with the system's errors.
-        self.errors: tuple[type[Exception], ...] = (pymysql_or_refusal().MySQLError, OSError)
+        self.errors = (pymysql_or_refusal().MySQLError, OSError)
         self._url = url
-        self._place = place_of(url)
-        self.connection = connect(url)
-        #: Seconds that the next calls may take.
-        self.timeout = float(CONNECT_TIMEOUT)
-        # Seconds that cancelling may take.
-        self._patience = patience
-        # This limit is the first one: the server's own counts the time that we need, too.
-        self._watchdog = Watchdog(self._cancel, self._cut_off, grace=0.0)
-        self._lost: SourceUnavailable | None = None
-        try:
-            self._begin()
-        except self.errors as error:
-            self.close()
-            raise self._unavailable(error) from None
-        except SourceUnavailable:
-            self.close()
-            raise
+        # Our limit is the first one: the server's own counts the time that we need, too.
+        super().__init__(url, connect(url), patience=patience, grace=0.0)
 
     def _begin(self) -> None:
         ((version, modes, self._id),) = self.execute(
@@ -138,34 +124,12 @@ class Transaction:
         with suppress(OSError, AttributeError):
             shared.shutdown(socket.SHUT_RDWR)
 
-    @contextmanager
-    def limit(self) -> Iterator[None]:
-        """Enclose one call to the server."""
-        with self._watchdog.limit(self.timeout):
-            yield
-
-    def lost(self, error: Exception) -> SourceUnavailable | None:
-        """Return what to tell where an error means that the connection is of no more use."""
+    def _is_gone(self, error: Exception) -> bool:
         code = code_of(error)
-        gone = isinstance(error, OSError) or not self.connection.open
-        if gone or code == 0 or code in LOST:
-            self._lost = self._unavailable(error)
-        return self._lost
+        return isinstance(error, OSError) or not self.connection.open or code == 0 or code in LOST
 
-    def _unavailable(self, error: BaseException) -> SourceUnavailable:
-        return SourceUnavailable(
-            f"{self._place} was lost: {said(error)}.", hint="It is read again next time."
-        )
-
-    def finish(self) -> None:
-        """End the transaction. Raises SourceUnavailable where it did not last."""
-        if self._lost is not None:
-            raise self._lost
-        self.timeout = float(CONNECT_TIMEOUT)
-        try:
-            self.execute("commit")
-        except self.errors as error:
-            raise self._unavailable(error) from None
+    def _said(self, error: BaseException) -> str:
+        return said(error)
 
     def close(self) -> None:
         """Throw the connection away."""

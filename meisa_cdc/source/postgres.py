@@ -13,7 +13,12 @@ from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.forbidden import HARMLESS
 from meisa_cdc.source.postgres_hashing import PostgresHashing, Shape
-from meisa_cdc.source.postgres_transaction import APPLICATION, SET_LOCAL, Transaction, first_line
+from meisa_cdc.source.postgres_transaction import (
+    APPLICATION,
+    SET_LOCAL,
+    PostgresTransaction,
+    first_line,
+)
 from meisa_cdc.source.postgres_types import TypesOfResults
 from meisa_cdc.source.session import BATCH, Rows
 from meisa_cdc.source.statements import Approved, Dress, Statement, check
@@ -37,7 +42,7 @@ class PostgresSession:
     """Reads mappings in one transaction, each behind a savepoint of its own."""
 
     def __init__(self, url: URL) -> None:
-        self._transaction = Transaction(url)
+        self._transaction = PostgresTransaction(url)
         self._connection = self._transaction.connection
         self._types = TypesOfResults(self._connection)
         self._shapes: dict[tuple[str, str], Shape] = {}

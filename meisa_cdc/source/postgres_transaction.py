@@ -3,8 +3,8 @@
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -13,7 +13,8 @@ from sqlalchemy import URL
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.source.engines import CONNECT_TIMEOUT, driver_arguments, place_of
 from meisa_cdc.source.postgres_types import knows_no_encoding, register
-from meisa_cdc.source.watchdog import GRACE, Watchdog
+from meisa_cdc.source.transaction import Transaction
+from meisa_cdc.source.watchdog import GRACE
 
 APPLICATION = "meisa-cdc"
 #: Seconds that we may think between two calls before the server gives up on us.
@@ -77,26 +78,14 @@ def first_line(error: BaseException) -> str:
     return (text or type(error).__name__).rstrip(".")
 
 
-class Transaction:
-    """A connection, its one transaction, and the limits that its calls have."""
+class PostgresTransaction(Transaction):
+    """On Postgres."""
+
+    errors = (psycopg.Error,)
 
     def __init__(self, url: URL, *, patience: float = GRACE) -> None:
-        self._place = place_of(url)
-        self.connection = connect(url)
-        #: Seconds that the next calls may take.
-        self.timeout = float(CONNECT_TIMEOUT)
-        # Seconds: the server's own limit goes first by so much, and cancelling may take so long.
-        self._patience = patience
-        self._watchdog = Watchdog(self._cancel, self._cut_off, grace=patience)
-        self._lost: SourceUnavailable | None = None
-        try:
-            self._begin()
-        except psycopg.Error as error:
-            self.close()
-            raise self._unavailable(error) from None
-        except SourceUnavailable:
-            self.close()
-            raise
+        # The server's own limit goes first, by as long as cancelling may take.
+        super().__init__(url, connect(url), patience=patience, grace=patience)
 
     def _begin(self) -> None:
         """Open the transaction, and make sure that it is where we left our mark."""
@@ -141,33 +130,12 @@ class Transaction:
         ):
             shared.shutdown(socket.SHUT_RDWR)
 
-    @contextmanager
-    def limit(self) -> Iterator[None]:
-        """Enclose one call to the server."""
-        with self._watchdog.limit(self.timeout):
-            yield
+    def _is_gone(self, error: Exception) -> bool:
+        state = getattr(error, "sqlstate", None) or ""
+        return self.connection.closed or self.connection.broken or state.startswith(LOST)
 
-    def lost(self, error: psycopg.Error) -> SourceUnavailable | None:
-        """Return what to tell where an error means that the connection is of no more use."""
-        broken = self.connection.closed or self.connection.broken
-        if broken or (error.sqlstate or "").startswith(LOST):
-            self._lost = self._unavailable(error)
-        return self._lost
-
-    def _unavailable(self, error: BaseException) -> SourceUnavailable:
-        return SourceUnavailable(
-            f"{self._place} was lost: {first_line(error)}.", hint="It is read again next time."
-        )
-
-    def finish(self) -> None:
-        """End the transaction. Raises SourceUnavailable where it did not last."""
-        if self._lost is not None:
-            raise self._lost
-        self.timeout = float(CONNECT_TIMEOUT)
-        try:
-            self.execute("commit")
-        except psycopg.Error as error:
-            raise self._unavailable(error) from None
+    def _said(self, error: BaseException) -> str:
+        return first_line(error)
 
     def close(self) -> None:
         """Throw the connection away."""

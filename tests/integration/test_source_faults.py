@@ -15,7 +15,8 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from meisa_cdc.core.errors import MappingFailed, SourceUnavailable
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source import mysql_transaction, postgres_transaction
+from meisa_cdc.source.mysql_transaction import MySqlTransaction
+from meisa_cdc.source.postgres_transaction import PostgresTransaction
 from meisa_cdc.source.session import BATCH
 from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
 from tests.conftest import AppDatabase as Given
@@ -41,6 +42,7 @@ SLOW = Mapping(
     digest="s",
     timeout=0.2,
 )
+TRANSACTIONS: dict[str, Any] = {"postgresql": PostgresTransaction, "mysql": MySqlTransaction}
 
 
 def execute(url: str, *statements: str) -> None:
@@ -206,9 +208,8 @@ def test_f20_fails_over(server, request):
 
 def test_f20_a_server_that_does_not_answer_is_given_up(server):
     """Where nothing comes back, not even to a request to cancel, the connection is cut."""
-    kinds: dict[str, Any] = {"postgresql": postgres_transaction, "mysql": mysql_transaction}
     with relayed(server.url) as (database, relay):
-        transaction = kinds[server.dialect].Transaction(database.url, patience=0.2)
+        transaction = TRANSACTIONS[server.dialect](database.url, patience=0.2)
         with closing(transaction):
             transaction.timeout = 0.1
             relay.hold()
@@ -221,8 +222,7 @@ def test_f20_a_server_that_does_not_answer_is_given_up(server):
 
 def test_f21_we_cancel_what_the_server_does_not_end(server):
     """Without a limit of the server's own, ours ends the query; the transaction goes on."""
-    kinds: dict[str, Any] = {"postgresql": postgres_transaction, "mysql": mysql_transaction}
-    with closing(kinds[server.dialect].Transaction(make_url(server.url), patience=0.2)) as opened:
+    with closing(TRANSACTIONS[server.dialect](make_url(server.url), patience=0.2)) as opened:
         opened.timeout = 0.1
         if server.dialect == "postgresql":
             opened.execute("savepoint s")

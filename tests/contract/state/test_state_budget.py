@@ -601,4 +601,5 @@ def test_a_contact_may_be_answered_and_next_at_once(state: State):
     assert second.request is not None
     assert second.request.body["custom_fields"] == {"plan": "max"}
     stored = state.load(["a"])["a"]
-    assert (stored.meisa_id, stored.in_doubt) == ("m-9", {"custom_fields.plan"})
+    assert stored.meisa_id == "m-9"
+    assert stored.in_doubt == {"custom_fields.plan"}
