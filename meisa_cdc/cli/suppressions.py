@@ -48,6 +48,11 @@ def pull(
         f"{result.count} addresses, {result.added} new, {result.released} released; "
         f"the list is as of {iso(result.as_of)}."
     )
+    if result.held and approve:
+        session.output.error(
+            f"{approve} is not the digest of what is held now: nothing was released. The list at "
+            "Meisa may have changed since that digest was shown."
+        )
     if result.held:
         session.output.text(
             f"HELD: {result.held} releases wait. If they are right: "

@@ -107,6 +107,9 @@ def test_a_list_that_releases_many_addresses_is_held(desk: Desk) -> None:
     assert (held["added"], held["released"], held["held"]) == (1, 0, 12)
     listed = desk.json("suppressions", "list")["suppressed"]
     assert [each["email"] for each in listed] == sorted([*addresses, "new@example.com"])
+    other = desk.run("suppressions", "--approve", "0" * 16, code=3)
+    assert "is not the digest of what is held now" in other.err
+    assert held["digest"] in other.out
     done = desk.json("suppressions", "--approve", held["digest"])
     assert (done["released"], done["held"], done["digest"]) == (12, 0, None)
     lines = desk.run("suppressions", "export").out.splitlines()
