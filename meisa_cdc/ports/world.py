@@ -62,6 +62,15 @@ class Snapshot(Protocol):
         `buckets`: only rows in these of 2**bits buckets. Raises as `read` does.
         """
 
+    def watermarked(self, mapping: Mapping) -> bool:
+        """Tell whether rows that changed are found by a time in them. Raises as `columns` does."""
+
+    def keys_since(self, mapping: Mapping, wall: str) -> Iterator[Sequence[str]]:
+        """Yield batches of the keys of rows that changed at or after a wall clock's time.
+
+        `wall` is written `2026-01-12 08:30:00`. Raises as `read` does.
+        """
+
 
 class Source(Protocol):
     """The app database."""

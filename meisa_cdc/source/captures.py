@@ -9,7 +9,7 @@ from meisa_cdc.source.dialects import MYSQL, POSTGRESQL, SQLITE
 from meisa_cdc.source.forbidden import HARMLESS
 from meisa_cdc.source.statements import Approved
 
-SCAN, CHECKSUM = "scan", "checksum"
+SCAN, CHECKSUM, WATERMARK = "scan", "checksum", "watermark"
 _TIMES = "current_timestamp current_date current_time localtime localtimestamp"
 #: Names, with or without parentheses, that yield something else in the next statement.
 _UNSTEADY = {
@@ -31,7 +31,7 @@ _PATTERNS = {
 class Capture:
     """How a mapping's changes are found."""
 
-    #: `scan` or `checksum`.
+    #: SCAN, CHECKSUM or WATERMARK.
     kind: str
     #: For people.
     why: str
@@ -47,6 +47,10 @@ def capture_of(approved: Approved) -> Capture:
         return Capture(kind=SCAN, why="each of its rows is done once")
     if mapping.capture == SCAN:
         return Capture(kind=SCAN, why="as its config says")
+    if mapping.capture == WATERMARK:
+        if not approved.query.dated:
+            raise _undated(mapping)
+        return Capture(kind=WATERMARK, why="as its config says")
     if approved.dialect is SQLITE:
         return Capture(kind=SCAN, why="SQLite cannot add up rows faster than they are read")
     name = _unsteady(approved)
@@ -64,6 +68,14 @@ def _unsteady(approved: Approved) -> str:
     pattern = _PATTERNS[approved.dialect.name]
     found = pattern.search(approved.statement().text)
     return "" if found is None else found.group().lower()
+
+
+def _undated(mapping: Mapping) -> MappingError:
+    return MappingError(
+        "capture='watermark' cannot be, since nothing says when a row changed",
+        mapping=mapping.name,
+        hint="Write {{ changed_since('u.updated_at') }} where a condition may stand.",
+    )
 
 
 def _refused(mapping: Mapping, name: str) -> MappingError:

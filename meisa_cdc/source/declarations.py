@@ -38,9 +38,9 @@ FIELD_KEYS = (
     "thresholds",
     "min_change",
 )
-CAPTURES = ("auto", "scan", "checksum")
+CAPTURES = ("auto", "scan", "checksum", "watermark")
 #: Documented for later releases: refused by name, so that nobody believes they work.
-LATER_CAPTURES = ("watermark", "log")
+LATER_CAPTURES = ("log",)
 SENDS = ("always", "with_others")
 CRON_FIELDS = 5
 
@@ -114,7 +114,7 @@ def _choice(value: object, known: Iterable[str], what: str) -> str:
 
 def _capture(value: object) -> str:
     if value in LATER_CAPTURES:
-        hint = "Use 'auto', 'scan' or 'checksum'."
+        hint = "Use 'auto', 'scan', 'checksum' or 'watermark'."
         raise Refused(f"capture={value!r} is not supported yet", hint=hint)
     return _choice(value, CAPTURES, "capture")
 

@@ -55,6 +55,13 @@ class Dialect:
             return f"{column} = any({places[0]})"
         return f"{column} in ({', '.join(places)})"
 
+    def since(self, column: str) -> tuple[str, str]:
+        """Return what stands before and after the time in `the column is not before that time`."""
+        if self.strict_types:
+            # Seconds since 1970 are numbers, which the engine takes to be less than any text.
+            return f"(typeof({column}) in ('integer', 'real') or {column} >= ", ")"
+        return f"({column} >= ", ")"
+
 
 POSTGRESQL = Dialect(
     name="postgresql",

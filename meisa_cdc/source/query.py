@@ -41,7 +41,16 @@ class Only:
     line: int = 0
 
 
-Piece: TypeAlias = Text | Bound | Only
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """The place for a condition that a row changed lately."""
+
+    #: The column with the time of the row's last change, as it is written in SQL.
+    column: str
+    line: int = 0
+
+
+Piece: TypeAlias = Text | Bound | Only | Since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +78,18 @@ class Query:
     def restrictable(self) -> bool:
         """Whether the author said where the condition on the keys goes."""
         return any(isinstance(piece, Only) for piece in self.pieces)
+
+    @property
+    def dated(self) -> bool:
+        """Whether the author said by which column one sees that a row changed."""
+        return any(isinstance(piece, Since) for piece in self.pieces)
+
+    def since(self, dialect: Dialect, wall: str) -> "Query":
+        """Return the query of the rows alone that changed at or after a wall clock's time."""
+        pieces: list[Piece] = []
+        for piece in self.pieces:
+            pieces += _dated(piece, dialect, wall) if isinstance(piece, Since) else [piece]
+        return Query(pieces=tuple(pieces))
 
     def until(self, end: int, written: Written) -> "Query":
         """Return the query up to a place in its written text."""
@@ -100,9 +121,19 @@ def _written(piece: Piece, dialect: Dialect, bind: Bind, keys: Sequence[str] | N
         return piece.sql
     if isinstance(piece, Bound):
         return _list(piece, bind)
-    if keys is None:
+    if keys is None or isinstance(piece, Since):
         return dialect.true
     return dialect.condition(piece.column, [bind(each) for each in dialect.key_values(keys)])
+
+
+def _dated(piece: Since, dialect: Dialect, wall: str) -> list[Piece]:
+    before, after = dialect.since(piece.column)
+    line = piece.line
+    return [
+        Text(sql=before, line=line),
+        Bound(values=(wall,), line=line),
+        Text(sql=after, line=line),
+    ]
 
 
 def _list(piece: Bound, bind: Bind) -> str:

@@ -23,7 +23,7 @@ from meisa_cdc.source.language import (
     require,
     scalar,
 )
-from meisa_cdc.source.query import Bound, Only, Piece, Query, Text
+from meisa_cdc.source.query import Bound, Only, Piece, Query, Since, Text
 
 #: Characters of a file, and of what it renders to.
 LARGEST_TEXT = 200_000
@@ -136,13 +136,11 @@ class _Rendering:
 
     def only(self, column: object) -> Only:
         """Mark the place of the condition on the keys that are looked at."""
-        require(column)
-        if not isinstance(column, str) or not COLUMN.fullmatch(column.strip()):
-            raise Refused(
-                f"only() takes the name of a column, not {column!r}",
-                hint="Write only('u.id').",
-            )
-        return Only(column=column.strip())
+        return Only(column=_column(column, "only", "u.id"))
+
+    def changed_since(self, column: object) -> Since:
+        """Mark the place of the condition that a row changed lately."""
+        return Since(column=_column(column, "changed_since", "u.updated_at"))
 
     def var(self, name: object, *default: object) -> object:
         """Return a variable of the settings file."""
@@ -160,13 +158,9 @@ class _Rendering:
             else f"Set it under [vars] in the settings file, or write var('{name}', default).",
         )
 
-    def changed_since(self, *_: object) -> object:
-        """Refuse: capture='watermark' does not exist yet."""
-        raise Refused("changed_since is not supported yet", hint="Remove it; all rows are read.")
-
     @pass_context  # with it, Jinja cannot evaluate constants while it compiles
     def _put_out(self, _: object, value: object) -> str:
-        piece = value if isinstance(value, Text | Only) else _bound(value)
+        piece = value if isinstance(value, Text | Only | Since) else _bound(value)
         if isinstance(piece, Text):
             self._length += len(piece.sql)
         elif isinstance(piece, Bound):
@@ -180,6 +174,16 @@ class _Rendering:
         if isinstance(piece, Text) and piece.line:
             self._at = piece.line + piece.sql.count("\n")
         return ""
+
+
+def _column(name: object, function: str, example: str) -> str:
+    require(name)
+    if not isinstance(name, str) or not COLUMN.fullmatch(name.strip()):
+        raise Refused(
+            f"{function}() takes the name of a column, not {name!r}",
+            hint=f"Write {function}('{example}').",
+        )
+    return name.strip()
 
 
 def _calls(tree: nodes.Template, name: str) -> Iterator[nodes.Call]:

@@ -1,8 +1,9 @@
 """The app database as the use cases see it: one consistent, read-only view a pass."""
 
 from collections.abc import Collection, Iterator, Mapping as Dict, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from meisa_cdc.core.checksums import Buckets, gathered
@@ -10,11 +11,11 @@ from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import InvalidValue, MappingError, MeisaCdcError
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.values import canonical_key
-from meisa_cdc.source.captures import CHECKSUM, Capture, capture_of
+from meisa_cdc.source.captures import CHECKSUM, WATERMARK, Capture, capture_of
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL
 from meisa_cdc.source.engines import app_url, dialect_of, place_of
 from meisa_cdc.source.session import Hashing, Rows, Session
-from meisa_cdc.source.statements import SAMPLE_KEYS, Approved, Dress, approve
+from meisa_cdc.source.statements import SAMPLE_KEYS, Approved, Dress, approve, keys_alone
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -211,6 +212,22 @@ class DatabaseSnapshot:
         if hashing is None:
             raise TypeError(type(self._session))
         return hashing
+
+    def watermarked(self, mapping: Mapping) -> bool:
+        """Tell whether rows that changed are found by a time in them. Raises as `columns` does."""
+        return capture_of(self._approved(mapping)).kind == WATERMARK
+
+    def keys_since(self, mapping: Mapping, wall: str) -> Iterator[Sequence[str]]:
+        """Yield batches of the keys of rows that changed at or after a wall clock's time.
+
+        Rows without a usable key are left out. Raises as `read` does.
+        """
+        self.end()
+        approved = self._approved(mapping).since(wall)
+        dress = partial(keys_alone, dialect=approved.dialect)
+        with closing(self._whole(approved, dress)) as rows:
+            for batch in rows:
+                yield [key for key in (_key(row[0]) for row in batch) if key is not None]
 
     def explain(self, mapping: Mapping) -> str:
         """Return the database's plan for a full read in one line; raises as `columns` does."""

@@ -1,7 +1,7 @@
 """The statements that a mapping comes to: whole, and for some keys."""
 
 from collections.abc import Callable, Mapping as Dict, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from meisa_cdc.core.contact import KEY_COLUMN
@@ -19,6 +19,8 @@ TAG_COLUMNS = (KEY_COLUMN, "tag_name")
 Dress: TypeAlias = Callable[[str, Bind], str]
 #: Stands for the keys where a restricted statement is only looked at.
 SAMPLE_KEYS = ("1",)
+#: And for the time since when rows changed.
+SAMPLE_TIME = "2026-01-12 08:30:00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,10 @@ class Approved:
         bind = placeholders(self.dialect)(values)
         text = self.written(bind, keys, outside=outside).text
         return Statement(text=text if dress is None else dress(text, bind), values=values)
+
+    def since(self, wall: str) -> "Approved":
+        """Return what yields the rows alone that changed at or after a wall clock's time."""
+        return replace(self, query=self.query.since(self.dialect, wall))
 
     def written(
         self, bind: Bind, keys: Sequence[str] | None = None, *, outside: bool = False
@@ -98,6 +104,8 @@ def approve(mapping: Mapping, *, variables: Dict[str, object], dialect: Dialect)
         functions=seen.functions,
     )
     check(approved, SAMPLE_KEYS)
+    if query.dated:
+        check(approved.since(SAMPLE_TIME), None)
     return approved
 
 
@@ -127,6 +135,11 @@ def _restricted(
     before = text.index(inner.text)
     starts = [(0, 0), *((start + before, line) for start, line in inner.starts)]
     return Written(text=text, starts=starts)
+
+
+def keys_alone(text: str, _: Bind, dialect: Dialect) -> str:
+    """Return the query of a query's keys."""
+    return f"select {ALIAS}.{dialect.quoted(KEY_COLUMN)} from (\n{text}\n) {ALIAS}"  # noqa: S608
 
 
 def around(inner: str, tail: str) -> str:

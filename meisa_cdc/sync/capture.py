@@ -14,6 +14,7 @@ from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.fields import Reading
 from meisa_cdc.core.mapping import Column, Mapping, check_columns, check_set
+from meisa_cdc.core.watermark import Watermark
 from meisa_cdc.ports import Contacts, Snapshot, Source, Spool
 from meisa_cdc.records import MappingRecord
 from meisa_cdc.sync.captured import Captured
@@ -35,12 +36,14 @@ def capture(  # noqa: PLR0913 - what a pass consists of
     zone: tzinfo,
     now: float,
     full_every: float = FULL_EVERY,
+    watermarks: Dict[str, Watermark] | None = None,
     beside: Callable[[Snapshot], None] = lambda _: None,
 ) -> Captured:
     """Read the due mappings in one snapshot; return what was seen beside the spool.
 
     `now`: epoch seconds; `full_every`: seconds after which every row of a mapping is read,
-    whatever its rows add up to; `beside` is handed the snapshot, to read what else is due in it.
+    whatever its rows add up to; `watermarks`: those on record, by mapping; `beside` is handed the
+    snapshot, to read what else is due in it.
 
     Raises SourceUnavailable where the snapshot could not be read as a whole, MappingError where
     the mappings contradict each other. A mapping that fails alone is noted, the others are read.
@@ -59,6 +62,7 @@ def capture(  # noqa: PLR0913 - what a pass consists of
             present=contacts.counts().present,
             now=now,
             full_every=full_every,
+            watermarks=watermarks or {},
         )
         readable = [name for name in wanted if name not in captured.failures]
         if captured.identity in readable:

@@ -7,9 +7,12 @@ from meisa_cdc.core.contact import field_of
 from meisa_cdc.core.diff import Invalid
 from meisa_cdc.core.fields import Reading
 from meisa_cdc.core.mapping import Column
+from meisa_cdc.core.watermark import Watermark
 
 #: A bitmap grows by so many bytes at least.
 GROWTH = 4096
+#: Contacts that are named to be looked at again; with more, every row is read next time.
+MOST_AGAIN = 5_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +45,33 @@ class Taken:
 
 
 @dataclass(slots=True, kw_only=True)
+class Marked:
+    """The watermark of one mapping, to be stored once all that it stands for is."""
+
+    scheme: str
+    at: float
+    full_at: float
+    #: Contacts with a row whose consequences are not stored; None: too many to name.
+    again: set[str] | None = field(default_factory=set)
+
+    def unsettle(self, key: str) -> None:
+        """Have the row of a contact looked at next time, whether or not it changes."""
+        if self.again is not None:
+            self.again.add(key)
+            if len(self.again) > MOST_AGAIN:
+                self.again = None
+
+    @property
+    def watermark(self) -> Watermark | None:
+        """What is to be stored; None: every row is read next time."""
+        if self.again is None:
+            return None
+        return Watermark(
+            scheme=self.scheme, at=self.at, full_at=self.full_at, again=frozenset(self.again)
+        )
+
+
+@dataclass(slots=True, kw_only=True)
 class Captured:
     """What one pass saw of the app database, beside what is in the spool."""
 
@@ -70,6 +100,8 @@ class Captured:
     taken: dict[str, Taken] = field(default_factory=dict)
     #: Mapping with anything in the spool -> places in the buckets concerned; None: any.
     disturbed: dict[str, set[int] | None] = field(default_factory=dict)
+    #: By mapping whose changed rows are found by a time in them.
+    marked: dict[str, Marked] = field(default_factory=dict)
     #: Mappings read for some contacts alone, while the checksums on record are older.
     partial: set[str] = field(default_factory=set)
 

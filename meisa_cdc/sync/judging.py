@@ -149,7 +149,7 @@ class Judge:
                 claims: Dict[str, Sequence[Claim]] = claims,
             ) -> Settled:
                 comparison = self._compare(key, contact, staged[key], claims[key], frozenset())
-                return self._stored(settle(comparison, contact), contact, staged[key])
+                return self._stored(key, settle(comparison, contact), contact, staged[key])
 
             handovers = Handovers(decide, claims, vacated)
             self.contacts.settle(handovers.in_order(keys), handovers.decide, now=self.now)
@@ -171,7 +171,7 @@ class Judge:
                         held |= each.scope
                         unreleased.add(each.approved)
             comparison = self._compare(key, contact, staged[key], claims[key], held)
-            return self._stored(self._settled(comparison, held), contact, staged[key])
+            return self._stored(key, self._settled(comparison, held), contact, staged[key])
 
         return decide
 
@@ -217,14 +217,18 @@ class Judge:
         return Settled(contact=comparison.contact, observed=comparison.observed)
 
     def _stored(
-        self, settled: Settled, known: Contact | None, staged: Dict[str, Staged]
+        self, key: str, settled: Settled, known: Contact | None, staged: Dict[str, Staged]
     ) -> Settled:
-        """Return what is to be stored, and note whose buckets it leaves unsettled."""
+        """Return what is to be stored, and note what has to be looked at again."""
         settled = self._unlearnt(settled, known)
         for name, seen in staged.items():
-            taken = self.captured.taken.get(name)
             stored = settled.observed.get(name)
-            if taken is None or (stored is not None and stored.fingerprint == seen.fingerprint):
+            if stored is not None and stored.fingerprint == seen.fingerprint:
+                continue
+            if name in self.captured.marked:
+                self.captured.marked[name].unsettle(key)
+            taken = self.captured.taken.get(name)
+            if taken is None:
                 continue
             taken.void |= taken.moved or bool(seen.duplicate)
             if seen.place is not None:

@@ -15,6 +15,7 @@ from meisa_cdc.core.occurrence import Occurrence, Status
 from meisa_cdc.core.plan import Forecast, Plan, change_print, concerned, with_occurrences
 from meisa_cdc.ports import Clock, Source, Spool, State
 from meisa_cdc.records import HoldRecord
+from meisa_cdc.sync import watermarks
 from meisa_cdc.sync.arrivals import ArrivalReader, Arrived, admit
 from meisa_cdc.sync.capture import FULL_EVERY, capture
 from meisa_cdc.sync.captured import Captured
@@ -138,6 +139,7 @@ class Passes:
             beside=ArrivalReader(state=self.state, zone=self.zone, arrived=arrived).read,
             now=self.clock.now(),
             full_every=self.full_every,
+            watermarks=watermarks.stored(self.state, due),
         )
         arrived.count(remembered)
         unmapped = self.state.note(UNMAPPED) or ()
@@ -214,8 +216,9 @@ class Passes:
     def settling(self, look: Look) -> Iterator[None]:
         """Enclose the storing of what a look means.
 
-        Until all of it is stored, the checksums on record tell of rows that may be settled
-        otherwise: whoever dies in between has their buckets looked at again.
+        Until all of it is stored, the watermarks on record are the old ones, and the checksums
+        tell of rows that may be settled otherwise: whoever dies in between has their buckets
+        looked at again.
         """
         captured = look.captured
         dropped = [name for name, places in captured.disturbed.items() if places is None]
@@ -230,6 +233,7 @@ class Passes:
                 self.state.drop_checksums([name])
             elif name in captured.disturbed or self.state.checksums(name) != taken.checksums:
                 self.state.record_checksums(name, taken.checksums)
+        watermarks.store(self.state, captured)
 
     def record(self, look: Look, held: tuple[Held, ...] = (), *, everybody: bool = False) -> None:
         """Remember what was read and not held: columns, files, that there was a first load.

@@ -9,9 +9,10 @@ from meisa_cdc.core.checksums import Buckets, Checksums, bits_for, differing
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.plan import MOST_LISTED
+from meisa_cdc.core.watermark import OVERLAP, Watermark, earliest_wall
 from meisa_cdc.ports import Contacts, Snapshot, Spool
 from meisa_cdc.records import Absent, MappingRecord
-from meisa_cdc.sync.captured import Captured, Taken, is_marked
+from meisa_cdc.sync.captured import Captured, Marked, Taken, is_marked
 from meisa_cdc.sync.observing import Observer, scheme_of
 from meisa_cdc.sync.streaming import Stream
 
@@ -43,6 +44,8 @@ class Reader:
     now: float
     #: Seconds after which every row is read, whatever the rows add up to.
     full_every: float
+    #: Those on record, by mapping.
+    watermarks: Dict[str, Watermark]
     #: What was read of mappings of which only the rows that differ were, by name.
     sifted: dict[str, Stream] = field(default_factory=dict)
 
@@ -53,6 +56,9 @@ class Reader:
         """
         with self._noted(mapping):
             scheme = self._scheme(mapping)
+            if scheme is None and self.snapshot.watermarked(mapping):
+                self._read_dated(mapping, whole=whole)
+                return
             if scheme is None:
                 self._read_all(self._stream(mapping), self.snapshot.read(mapping))
                 return
@@ -90,7 +96,7 @@ class Reader:
             captured, name = self.captured, mapping.name
             self.spool.drop(name)
             self.sifted.pop(name, None)
-            for kept in (captured.taken, captured.disturbed, captured.rows):
+            for kept in (captured.taken, captured.marked, captured.disturbed, captured.rows):
                 kept.pop(name, None)
             captured.complete.discard(name)
             captured.failures[name] = str(error)
@@ -105,8 +111,12 @@ class Reader:
         before = self.contacts.checksums(mapping.name)
         if before is None or before.scheme != scheme or mapping.name not in self.records:
             return None
-        recent = 0 <= self.now - before.full_at < self.full_every
-        return before if recent and self._lacking(mapping.name) <= MOST_RESTRICTED else None
+        return before if self._suffices(mapping, before.full_at) else None
+
+    def _suffices(self, mapping: Mapping, full_at: float) -> bool:
+        """Tell whether rows were read in full lately, and few contacts lack an observation."""
+        recent = 0 <= self.now - full_at < self.full_every
+        return recent and self._lacking(mapping.name) <= MOST_RESTRICTED
 
     def _lacking(self, name: str) -> int:
         """Return how many present contacts have no observation of a mapping."""
@@ -188,6 +198,12 @@ class Reader:
             there = sum(before.buckets.counts[bucket] for bucket in buckets)
             if there > stream.still or buckets & before.unsettled:
                 stream.miss(self.contacts.vanished(name, stream.seen, buckets, bits))
+        self._conclude_some(stream)
+        return True
+
+    def _conclude_some(self, stream: Stream) -> None:
+        """Note that all rows which may differ were read."""
+        name = stream.mapping.name
         if self._lacking(name) > stream.lacking:
             self._read_lacking(stream)
         self._conclude_people(stream)
@@ -195,7 +211,54 @@ class Reader:
         self.sifted[name] = stream
         # For whoever asks before the end; new contacts may add to it.
         self._note_rejected(stream)
+
+    def _read_dated(self, mapping: Mapping, *, whole: bool) -> None:
+        """Spool what differs among the rows that changed lately, or among all."""
+        missing = self.captured.readings[mapping.name].missing
+        scheme = scheme_of("watermark", mapping, missing, self.zone)
+        before = None if whole else self._watermark(mapping, scheme)
+        full_at = self.now if before is None else before.full_at
+        if before is None or not self._read_changed(self._stream(mapping), before):
+            full_at = self.now
+            self._read_all(self._stream(mapping), self.snapshot.read(mapping))
+        self.captured.marked[mapping.name] = Marked(scheme=scheme, at=self.now, full_at=full_at)
+
+    def _watermark(self, mapping: Mapping, scheme: str) -> Watermark | None:
+        """Return the watermark on record, where it tells all that may differ."""
+        before = self.watermarks.get(mapping.name)
+        if before is None or before.scheme != scheme or mapping.name not in self.records:
+            return None
+        return before if self._suffices(mapping, before.full_at) else None
+
+    def _read_changed(self, stream: Stream, before: Watermark) -> bool:
+        """Spool what differs among the rows that changed; return False where they are too many.
+
+        They are read by key, whole: a condition on the time may stand where it leaves out a part
+        of what a row is made of.
+        """
+        wall = earliest_wall(before.at - OVERLAP, self.now, self.zone)
+        keys = dict.fromkeys(before.again)
+        for batch in self.snapshot.keys_since(stream.mapping, wall):
+            keys |= dict.fromkeys(batch)
+            if len(keys) > MOST_RESTRICTED:
+                return False
+        if stream.mapping.name == self.captured.identity:
+            stream.lost = bytearray()
+        self._read_keys(stream, list(keys))
+        stream.miss(self._on_record(stream.mapping.name, list(keys)))
+        self._conclude_some(stream)
         return True
+
+    def _on_record(self, name: str, keys: Sequence[str]) -> Iterator[Sequence[Absent]]:
+        """Yield those of these contacts that are present and on record, as if they had no row."""
+        for start in range(0, len(keys), PAGE):
+            known = self.contacts.observed(name, keys[start : start + PAGE])
+            yield [
+                Absent(external_id=key, ref=seen.ref, had_row=seen.row, place=seen.place)
+                for key, seen in known.items()
+                # Of whom nothing is on record is looked for among all of those.
+                if seen.present and seen.fingerprint is not None
+            ]
 
     def _read_lacking(self, stream: Stream) -> None:
         """Spool contacts that nothing is on record of, whatever the rows add up to."""
@@ -235,7 +298,8 @@ class Reader:
         """Count by what is on record, since most of the rows were not read."""
         captured = self.captured
         captured.rows[name] = self._covered(name) - stream.gone + stream.rows - stream.still
-        if name != captured.identity and captured.identity not in captured.failures:
+        known = name in captured.taken and captured.identity not in captured.failures
+        if known and name != captured.identity:
             rows = captured.taken[name].buckets.rows
             others = captured.rows[name] + stream.duplicates + len(stream.rejected)
             captured.orphans += max(0, rows - others)

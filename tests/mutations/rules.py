@@ -55,6 +55,27 @@ RULES = (
         new='return f"{zone}"',
         tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py", f"{T_SYNC}holds.py"),
     ),
+    Rule(
+        name="capture: what may have been committed late is looked at again",
+        file=f"{SYNC}reading.py",
+        old="before.at - OVERLAP",
+        new="before.at",
+        tests=(f"{T_SYNC}watermarks.py",),
+    ),
+    Rule(
+        name="capture: what was seen and not stored is looked at again",
+        file=f"{SYNC}reading.py",
+        old="keys = dict.fromkeys(before.again)",
+        new="keys: dict[str, None] = {}",
+        tests=(f"{T_SYNC}watermarks.py",),
+    ),
+    Rule(
+        name="capture: a watermark moves once all is stored",
+        file=f"{SYNC}passes.py",
+        old="        yield\n        for name, taken",
+        new="        watermarks.store(self.state, captured)\n        yield\n        for name, taken",
+        tests=(f"{T_SYNC}watermarks.py",),
+    ),
     # ---- diff
     Rule(
         name="diff: a field in doubt differs, whatever was observed",

@@ -264,7 +264,7 @@ def test_expressions_come_to_values(expression, value):
         ("a\n{{ 'a' | shout }}", 2, "No filter named 'shout'"),
         ("a\n{{ only('1=1 or x') }}", 2, "only() takes the name of a column"),
         ("a\n{{ only(5) }}", 2, "only() takes the name of a column"),
-        ("a\n{{ changed_since('u.at') }}", 2, "changed_since is not supported yet"),
+        ("a\n{{ changed_since('now()') }}", 2, "changed_since() takes the name of a column"),
         ("a\n{{ config('1m') }}", 2, "config takes settings by name"),
         ("{{ config() }}\n{{ config() }}", 2, "config is called twice"),
         ("a\n{{ var('topn') }}", 2, "there is no variable 'topn'. Did you mean 'top'?"),

@@ -71,6 +71,8 @@ class Table:
     rows: list[Row]
     #: Families of the columns' types, by column.
     types: dict[str, str] = field(default_factory=dict)
+    #: Where rows say when they changed: that time by key, as `2026-01-12 08:30:00`.
+    changed: dict[str, str] | None = None
 
 
 class Tables:
@@ -162,6 +164,18 @@ class Tables:
         if buckets is not None:
             rows = [row for row in rows if row[-1] & mask in buckets]
         yield from self._batches(mapping, rows)
+
+    def watermarked(self, mapping: Mapping) -> bool:
+        """Tell whether rows say when they changed."""
+        return self.tables[mapping.name].changed is not None
+
+    def keys_since(self, mapping: Mapping, wall: str) -> Iterator[Sequence[str]]:
+        """Yield the keys of rows that changed since, in small batches."""
+        table = self.tables[mapping.name]
+        keys = [key for row in table.rows if (key := _key(table, row)) is not None]
+        late = [key for key in keys if (table.changed or {}).get(key, "") >= wall]
+        for start in range(0, len(late), self.batch):
+            yield late[start : start + self.batch]
 
 
 def _place(table: Table, row: Row) -> int:
