@@ -73,7 +73,8 @@ RULES = (
         name="capture: a watermark moves once all is stored",
         file=f"{SYNC}passes.py",
         old="        yield\n        for name, taken",
-        new="        watermarks.store(self.state, captured)\n        yield\n        for name, taken",
+        new="        watermarks.store(self.state, captured)\n        yield\n"
+        "        for name, taken",
         tests=(f"{T_SYNC}watermarks.py",),
     ),
     # ---- diff

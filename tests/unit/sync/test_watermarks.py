@@ -237,7 +237,7 @@ def test_the_watermark_moves_once_all_is_stored(world: World, step: str):
         if reached == step:
             raise Crash
 
-    touch(world, PLAN, 7, "pro")
+    touch(world, PLAN, 7, "pro", ago=PAUSE - OVERLAP / 2)
     world.state.on_step = crash
     with pytest.raises(Crash):
         world.admit()
