@@ -1,5 +1,6 @@
 """Databases for tests: one server a session, one database a test."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,11 @@ DIALECTS = ("sqlite", "postgresql", "mysql")
 # No test may hang on how fast this machine happens to be.
 settings.register_profile("meisa-cdc", deadline=None)
 settings.load_profile("meisa-cdc")
+
+# A shell without job control starts what runs in the background deaf to Ctrl-C, and so would be
+# the programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class AppDatabase(NamedTuple):
