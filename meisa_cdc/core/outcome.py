@@ -84,6 +84,10 @@ def is_success(answer: Answer) -> bool:
     return answer.sent and 200 <= answer.status < 300  # noqa: PLR2004 - success
 
 
+#: What became of a request that was taken back before it left.
+WITHHELD = Outcome(kind=Kind.DEFERRED, code="withheld", untouched=True)
+
+
 def failure(answer: Answer) -> Outcome:
     """Return what an answer means that is no success, whatever the request was."""
     status = answer.status

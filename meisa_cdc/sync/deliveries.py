@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meisa_cdc.core import budget, traffic
 from meisa_cdc.core.addresses import vacated
 from meisa_cdc.core.budget import Usage, Window
 from meisa_cdc.core.contact import EMAIL, Contact
 from meisa_cdc.core.delivery import REMOVE_TAG, Request, judge, settle
-from meisa_cdc.core.outcome import Answer, Kind, delay
+from meisa_cdc.core.outcome import WITHHELD, Answer, Kind, Outcome, delay
 from meisa_cdc.core.values import email_key
 from meisa_cdc.ports import Clock, Meisa, State
 from meisa_cdc.records import Concluded, Grant, Settled
@@ -47,10 +47,12 @@ class Deliveries:
     outcomes: Counter[Kind] = field(default_factory=Counter)
     #: Failed attempts of contacts in a row; a restart begins anew, which only means sooner.
     attempts: Counter[str] = field(default_factory=Counter)
+    #: How many requests were taken back before they left.
+    withheld: int = 0
 
     @property
     def under_way(self) -> int:
-        """How many requests were not answered yet."""
+        """How many requests were not answered yet, those that wait for a lane among them."""
         return len(self.flights) - len(self.answered)
 
     def send(self, grant: Grant, request: Request, now: float) -> None:
@@ -78,7 +80,15 @@ class Deliveries:
             if key not in self.answered and flight.future.done():
                 self.answered[key] = self._concluded(flight)
         if any(each.outcome.kind is not Kind.ACCEPTED for each in self.answered.values()):
+            # Nothing more leaves before everybody knows what this means for it.
+            self.withhold()
             self.store()
+
+    def withhold(self) -> None:
+        """Take back what still waits for a lane: nothing of it has left."""
+        for key, flight in self.flights.items():
+            if key not in self.answered and flight.future.cancel():
+                self.answered[key] = self._settling(flight, WITHHELD, self.clock.now())
 
     def store(self) -> None:
         """Store what came of those that were answered."""
@@ -100,6 +110,9 @@ class Deliveries:
         """
         for key, each in self.answered.items():
             del self.flights[key]
+            if each.outcome is WITHHELD:
+                self.withheld += 1
+                continue
             self.outcomes[each.outcome.kind] += 1
             self.attempts[key] = self.attempts[key] + 1 if each.outcome.attempt else 0
         self.attempts += Counter()  # without those that are at nought
@@ -116,23 +129,25 @@ class Deliveries:
         if outcome.attempt:
             again = delay(self.attempts[request.external_id] + 1, self.jitter())
 
-        def settled(contact: Contact) -> Contact:
-            return settle(contact, request, outcome, started=started, now=came)
-
         def reacted(usage: Usage, rejected: int) -> Usage:
             return traffic.after(
                 self.windows, usage, outcome, started=started, now=came, rejected=rejected
             )
 
-        return Concluded(
-            grant=flight.grant,
-            now=came,
-            outcome=outcome,
-            settle=settled,
+        return replace(
+            self._settling(flight, outcome, came),
             # Nobody who need not wait does, should the clock be set back.
             not_before=came + again if again else 0.0,
             react=reacted,
         )
+
+    def _settling(self, flight: Flight, outcome: Outcome, came: float) -> Concluded:
+        """Return what came of a request, and what that does to its contact."""
+
+        def settled(contact: Contact) -> Contact:
+            return settle(contact, flight.request, outcome, started=flight.started, now=came)
+
+        return Concluded(grant=flight.grant, now=came, outcome=outcome, settle=settled)
 
     def _take_over(self, request: Request) -> None:
         """Take the address from those who are gone; before anything that a crash could cut off."""

@@ -19,6 +19,8 @@ from meisa_cdc.sync.occurrences import FORBIDDEN, Chosen, OccurrencePush
 
 #: Never wait longer than this in one go, so that a request to end is heard.
 LONGEST_WAIT = 0.5
+#: One intent is stored ahead for so many lanes.
+LANES_A_SPARE = 4
 #: Seconds before the backlog is looked at again where a delivery could not start after all.
 SOON = 0.05
 #: A request counts as in flight this much longer than its time-out, for slow local work.
@@ -38,7 +40,7 @@ class Push:
     windows: tuple[Window, ...]
     #: Seconds a request may take.
     timeout: float
-    #: Requests under way at most.
+    #: Requests under way at most; the lanes of `deliveries` are as many.
     concurrency: int
     #: Requests about contacts.
     deliveries: Deliveries
@@ -46,8 +48,7 @@ class Push:
     once: OccurrencePush
     #: Somebody is waiting: where deliveries are halted, try one at once instead of when it is time.
     at_once: bool = False
-    #: Requests started so far.
-    started: int = 0
+    _started: int = 0
     #: Epoch seconds at which nothing more was due.
     _promoted_at: float = -math.inf
 
@@ -60,16 +61,16 @@ class Push:
         self._collect()
         self._promote()
         self.once.recover()
-        wait = self._start(self.concurrency if most is None else most)
+        wait = self._start(self.concurrency + self._ahead if most is None else most)
         self.deliveries.store()
         return wait
 
     def _start(self, most: int) -> float | None:
         """Start what may start; return what `step` does."""
-        while most > 0 and self.under_way < self.concurrency:
+        while most > 0 and self.under_way < self.concurrency + self._ahead:
             now = self.clock.now()
             usage = self._usage()
-            room = min(most, breaker.room(usage.breaker, self.concurrency, self.under_way))
+            room = min(most, self._room(usage.breaker))
             halt = 0.0 if self._tries_at_once(usage.breaker) else breaker.wait(usage.breaker, now)
             if halt is None:
                 return LONGEST_WAIT if self.under_way else None
@@ -87,6 +88,16 @@ class Push:
             return LONGEST_WAIT
         return self._until_next_attempt()
 
+    @property
+    def _ahead(self) -> int:
+        """How many intents are stored while all lanes are busy, so that none waits for the disk."""
+        return self.concurrency // LANES_A_SPARE
+
+    def _room(self, stands: Breaker) -> int:
+        """Return how many more requests may start; beyond the lanes only while all goes well."""
+        ahead = 0 if stands.halted or stands.failures else self._ahead
+        return breaker.room(stands, self.concurrency, self.under_way - ahead)
+
     def _start_some(self, usage: Usage, room: int, now: float) -> tuple[int, int]:
         """Start what goes next; return how many requests were to start, and how many did."""
         favour = [favoured(usage.turn + place) for place in range(room)]
@@ -95,8 +106,9 @@ class Push:
             # What came of those may leave something more to send to them.
             self.deliveries.store()
             keys = self.state.next_deliveries(now, room, self._busy, favour=favour)
-        if keys and usage.breaker.failures:
-            # To find out whether Meisa works again, nothing goes that must not go twice.
+        if keys and (usage.breaker.failures or self.under_way >= self.concurrency):
+            # To find out whether Meisa works again, and ahead of the lanes, nothing goes that must
+            # not go twice.
             return len(keys), self._start_deliveries(keys, now)
         first = keys[0] if keys else ""
         chosen = self.once.choose(now, first=first, favour=favour[0], busy=self._busy)
@@ -126,14 +138,19 @@ class Push:
         begun = self.once.start(
             chosen,
             now,
-            deadline=now + self.timeout + DEADLINE_MARGIN,
+            deadline=now + self._longest(),
             admit=lambda usage: budget.admit(self.windows, self._sane(usage), now),
             most=self._most,
             since=self._since(now),
         )
-        self.started += begun
+        self._started += begun
         self.at_once = self.at_once and not begun
         return int(begun)
+
+    @property
+    def started(self) -> int:
+        """How many requests left so far, or wait for a lane."""
+        return self._started - self.deliveries.withheld
 
     @property
     def concluded(self) -> int:
@@ -190,6 +207,7 @@ class Push:
         What is not answered by then stays in doubt.
         """
         deadline = self.clock.now() + within
+        self.deliveries.withhold()
         self._collect()
         self.deliveries.store()
         while self.under_way and self.clock.now() < deadline:
@@ -225,8 +243,12 @@ class Push:
         return now - budget.period_of(self.windows)
 
     def _sane(self, usage: Usage) -> Usage:
-        longest = self.timeout + DEADLINE_MARGIN
+        longest = self._longest(waits=True)
         return budget.sane(self.windows, usage, self.clock.now(), longest)
+
+    def _longest(self, *, waits: bool = False) -> float:
+        """Return the seconds that a request takes at most, the wait for a lane included."""
+        return self.timeout * (1 + waits) + DEADLINE_MARGIN
 
     def _start_deliveries(self, keys: Sequence[str], now: float) -> int:
         """Start these deliveries in order, and return how many.
@@ -237,7 +259,7 @@ class Push:
         grants = self.state.grant_deliveries(
             keys,
             now=now,
-            deadline=now + self.timeout + DEADLINE_MARGIN,
+            deadline=now + self._longest(waits=self.under_way + len(keys) > self.concurrency),
             admit=lambda usage: budget.admit(self.windows, self._sane(usage), now),
             intend=_intent,
             most=self._most,
@@ -248,7 +270,7 @@ class Push:
         for grant in grants:
             if grant.request is not None:
                 self.deliveries.send(grant, grant.request, now)
-        self.started += len(grants)
+        self._started += len(grants)
         self.at_once = self.at_once and not grants
         return len(grants)
 

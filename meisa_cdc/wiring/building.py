@@ -163,7 +163,7 @@ class Wiring:
 
     def push(self, state: State, meisa: Meisa, windows: tuple[Window, ...]) -> Push:
         """Return what delivers; requests still under way at the end are left in doubt."""
-        lanes = Threads("request")
+        lanes = Threads("request", self.settings.meisa.concurrency)
         return Push(
             state=state,
             clock=self.clock,

@@ -201,6 +201,13 @@ RULES = (
         tests=(f"{T_SYNC}push.py",),
     ),
     Rule(
+        name="delivery: what waits for a lane is taken back in trouble",
+        file=f"{SYNC}deliveries.py",
+        old="            self.withhold()\n            self.store()\n",
+        new="            self.store()\n",
+        tests=(f"{T_SYNC}push.py",),
+    ),
+    Rule(
         name="delivery: what may have been overwritten late is confirmed",
         file=f"{CORE}delivery.py",
         old="replace(late, confirm_at=now + SETTLES)",
@@ -298,8 +305,8 @@ RULES = (
     Rule(
         name="state: another process may have taken the room",
         file=f"{STATE}budget.py",
-        old="            if paces is None:\n                return None\n",
-        new="            paces = paces or ()\n",
+        old="                paces = admit(usage)\n",
+        new="                paces = admit(usage) or ()\n",
         tests=(f"{T_BUDGET}test_another_process_may_take_the_place_in_between[sqlite]",),
     ),
     Rule(

@@ -1,8 +1,11 @@
 """Delivering: intents, doubt, quarantine, pauses, back-off, crashes."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -326,6 +329,95 @@ def test_a_request_that_never_left_is_simply_tried_again(changed: World):
     assert plan_bodies(changed) == ["pro", "pro"]
 
 
+class Lanes(Executor):
+    """So many lanes; what is submitted beyond waits for one."""
+
+    def __init__(self, most: int) -> None:
+        self.waiting: list[tuple[Callable[[], Any], Future[Any]]] = []
+        self.most = most
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return a future that may be cancelled until a lane is free for it."""
+        future: Future[Any] = Future()
+        self.waiting.append((partial(fn, *args, **kwargs), future))
+        self._board()
+        return future
+
+    def answer(self, count: int) -> None:
+        """Let so many requests be answered, the oldest first."""
+        for _ in range(count):
+            work, future = self.waiting.pop(0)
+            future.set_result(work())
+            self._board()
+
+    def _board(self) -> None:
+        for _, future in self.waiting[: self.most]:
+            if not future.running():
+                future.set_running_or_notify_cancel()
+
+
+@pytest.fixture
+def crowded() -> tuple[World, Push, Lanes]:
+    """Return a world in which twelve people wait for four lanes."""
+    world = World(windows=windows("1000/1s"), concurrency=4)
+    world.lanes = lanes = Lanes(4)
+    world.people(*range(1, 13))
+    world.admit()
+    return world, world.push(), lanes
+
+
+def test_an_intent_is_stored_ahead_of_a_free_lane(crowded: tuple[World, Push, Lanes]):
+    """No lane waits for the disk; no more requests than lanes are with Meisa."""
+    world, push, lanes = crowded
+    push.step()
+    assert (push.under_way, push.started) == (5, 5)
+    assert sum(bool(contact.in_doubt) for contact in world.state.contacts.values()) == 5
+    assert [future.running() for _, future in lanes.waiting] == [True] * 4 + [False]
+    push.step()
+    assert push.under_way == 5
+    lanes.answer(2)
+    # Before anybody decided anything, the lane has its next request.
+    assert [future.running() for _, future in lanes.waiting] == [True] * 3
+    push.step()
+    assert (push.under_way, push.started) == (5, 7)
+    while push.step() is not None:
+        lanes.answer(len(lanes.waiting))
+    assert len(world.bodies()) == 12
+
+
+def test_what_waits_for_a_lane_is_taken_back_in_trouble(crowded: tuple[World, Push, Lanes]):
+    """Its contact is as if nothing had been started, and goes out later."""
+    world, push, lanes = crowded
+    world.meisa.answers.append(429)
+    push.step()
+    lanes.waiting, behind = lanes.waiting[:4], lanes.waiting[4:]
+    work, future = lanes.waiting.pop(0)
+    future.set_result(work())
+    push.step()
+    assert [future.cancelled() for _, future in behind] == [True]
+    assert (push.under_way, push.started) == (3, 4)
+    assert world.state.contacts["2"].in_doubt == frozenset()
+    codes = {each.external_id: each.code for each in world.state.deliveries()}
+    assert (codes["1"], codes["2"]) == ("http_429", "withheld")
+    assert push.deliveries.outcomes == {Kind.DEFERRED: 1}
+    assert push.breaker.failures == 0
+    lanes.answer(3)
+    while (wait := push.step()) is not None:
+        world.clock.advance(wait)
+        lanes.answer(len(lanes.waiting))
+    assert all(contact.ledger for contact in world.state.contacts.values())
+
+
+def test_what_waits_for_a_lane_is_taken_back_at_the_end(crowded: tuple[World, Push, Lanes]):
+    """It needs no confirmation later."""
+    world, push, lanes = crowded
+    push.step()
+    push.finish(0.0)
+    assert (push.under_way, push.started) == (4, 4)
+    assert sum(bool(contact.in_doubt) for contact in world.state.contacts.values()) == 4
+    assert lanes.waiting[-1][1].cancelled()
+
+
 def test_only_so_many_requests_are_under_way(world: World, delayed: Delayed):
     """And never two for one contact, though it changed meanwhile."""
     world.admit()
@@ -493,10 +585,10 @@ def test_a_server_in_trouble_gets_ever_fewer_requests(world: World):
     world.people(*range(1, 31))
     world.admit()
     world.meisa.answers.extend([500] * 30)
-    world.concurrency = 4
+    world.concurrency = 3
     push = world.push()
     under_way = [len(push.deliveries.flights) for _ in steps(push, 12)]
-    assert under_way == [4, 4, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert under_way == [3, 3, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0]
     assert push.halted
     assert push.started == 10
 

@@ -49,6 +49,7 @@ class Delayed(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Return a future that is done once `answer` came to it."""
         future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
         self.waiting.append((lambda: fn(*args, **kwargs), future))
         return future
 

@@ -41,3 +41,24 @@ def test_they_hold_no_exit_up():
     """They are daemons, and called what they are for."""
     thread = Threads("request").submit(threading.current_thread).result(PATIENCE)
     assert (thread.daemon, thread.name) == (True, "request")
+
+
+def test_tasks_beyond_the_most_wait_for_a_thread():
+    """In their turn; what waits may be cancelled, and is then left out."""
+    threads = Threads("request", 2)
+    gates = [threading.Event() for _ in range(2)]
+    running = [threads.submit(gate.wait, PATIENCE) for gate in gates]
+    done: list[str] = []
+    waiting = [threads.submit(done.append, name) for name in "abc"]
+    assert waiting[1].cancel()
+    assert not running[0].cancel()
+    assert not any(each.done() for each in running)
+    assert not waiting[0].done()
+    gates[0].set()
+    assert running[0].result(PATIENCE)
+    waiting[2].result(PATIENCE)
+    assert done == ["a", "c"]
+    gates[1].set()
+    assert running[1].result(PATIENCE)
+    idents = {threads.submit(threading.get_ident).result(PATIENCE) for _ in range(10)}
+    assert len(idents) <= 2
