@@ -19,8 +19,9 @@ from meisa_cdc.sync.occurrences import FORBIDDEN, Chosen, OccurrencePush
 
 #: Never wait longer than this in one go, so that a request to end is heard.
 LONGEST_WAIT = 0.5
-#: One intent is stored ahead for so many lanes.
-LANES_A_SPARE = 4
+#: With more lanes than these, as many intents again are stored ahead. Whoever has few has windows
+#: that leave the lanes idle most of the time, and wants little in doubt after a kill.
+FEW_LANES = 4
 #: Seconds before the backlog is looked at again where a delivery could not start after all.
 SOON = 0.05
 #: A request counts as in flight this much longer than its time-out, for slow local work.
@@ -91,7 +92,7 @@ class Push:
     @property
     def _ahead(self) -> int:
         """How many intents are stored while all lanes are busy, so that none waits for the disk."""
-        return self.concurrency // LANES_A_SPARE
+        return self.concurrency if self.concurrency > FEW_LANES else 0
 
     def _room(self, stands: Breaker) -> int:
         """Return how many more requests may start; beyond the lanes only while all goes well."""

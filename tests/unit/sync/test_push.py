@@ -358,31 +358,46 @@ class Lanes(Executor):
 
 @pytest.fixture
 def crowded() -> tuple[World, Push, Lanes]:
-    """Return a world in which twelve people wait for four lanes."""
-    world = World(windows=windows("1000/1s"), concurrency=4)
-    world.lanes = lanes = Lanes(4)
-    world.people(*range(1, 13))
+    """Return a world in which thirty people wait for five lanes."""
+    world = World(windows=windows("1000/1s"), concurrency=5)
+    world.lanes = lanes = Lanes(5)
+    world.people(*range(10, 40))
     world.admit()
     return world, world.push(), lanes
 
 
-def test_an_intent_is_stored_ahead_of_a_free_lane(crowded: tuple[World, Push, Lanes]):
+def boarded(lanes: Lanes) -> int:
+    """Return how many requests have a lane."""
+    return sum(future.running() for _, future in lanes.waiting)
+
+
+def test_intents_are_stored_ahead_of_free_lanes(crowded: tuple[World, Push, Lanes]):
     """No lane waits for the disk; no more requests than lanes are with Meisa."""
     world, push, lanes = crowded
     push.step()
-    assert (push.under_way, push.started) == (5, 5)
-    assert sum(bool(contact.in_doubt) for contact in world.state.contacts.values()) == 5
-    assert [future.running() for _, future in lanes.waiting] == [True] * 4 + [False]
+    assert (push.under_way, push.started, boarded(lanes)) == (10, 10, 5)
+    assert sum(bool(contact.in_doubt) for contact in world.state.contacts.values()) == 10
     push.step()
-    assert push.under_way == 5
+    assert push.under_way == 10
     lanes.answer(2)
-    # Before anybody decided anything, the lane has its next request.
-    assert [future.running() for _, future in lanes.waiting] == [True] * 3
+    # Before anybody decided anything, the lanes have their next requests.
+    assert (len(lanes.waiting), boarded(lanes)) == (8, 5)
     push.step()
-    assert (push.under_way, push.started) == (5, 7)
+    assert (push.under_way, push.started, boarded(lanes)) == (10, 12, 5)
     while push.step() is not None:
         lanes.answer(len(lanes.waiting))
-    assert len(world.bodies()) == 12
+    assert len(world.bodies()) == 30
+
+
+def test_with_few_lanes_nothing_is_stored_ahead(world: World):
+    """A kill leaves one in doubt for each lane."""
+    world.people(*range(10, 40))
+    world.admit()
+    world.concurrency, world.lanes = 4, Lanes(4)
+    push = world.push()
+    push.step()
+    push.step()
+    assert push.under_way == 4
 
 
 def test_what_waits_for_a_lane_is_taken_back_in_trouble(crowded: tuple[World, Push, Lanes]):
@@ -390,22 +405,36 @@ def test_what_waits_for_a_lane_is_taken_back_in_trouble(crowded: tuple[World, Pu
     world, push, lanes = crowded
     world.meisa.answers.append(429)
     push.step()
-    lanes.waiting, behind = lanes.waiting[:4], lanes.waiting[4:]
-    work, future = lanes.waiting.pop(0)
-    future.set_result(work())
+    lanes.most = 0
+    lanes.answer(1)
     push.step()
-    assert [future.cancelled() for _, future in behind] == [True]
-    assert (push.under_way, push.started) == (3, 4)
-    assert world.state.contacts["2"].in_doubt == frozenset()
-    codes = {each.external_id: each.code for each in world.state.deliveries()}
-    assert (codes["1"], codes["2"]) == ("http_429", "withheld")
+    assert (push.under_way, push.started) == (4, 5)
+    assert [future.cancelled() for _, future in lanes.waiting] == [False] * 4 + [True] * 5
+    in_doubt = [key for key, contact in world.state.contacts.items() if contact.in_doubt]
+    assert sorted(in_doubt) == ["10", "11", "12", "13", "14"]
+    codes = [each.code for each in world.state.deliveries()]
+    assert (codes.count("http_429"), codes.count("withheld")) == (1, 5)
     assert push.deliveries.outcomes == {Kind.DEFERRED: 1}
     assert push.breaker.failures == 0
-    lanes.answer(3)
+    lanes.most, lanes.waiting = 5, lanes.waiting[:4]
+    lanes.answer(4)
     while (wait := push.step()) is not None:
         world.clock.advance(wait)
         lanes.answer(len(lanes.waiting))
     assert all(contact.ledger for contact in world.state.contacts.values())
+
+
+def test_nothing_is_stored_ahead_while_meisa_fails(crowded: tuple[World, Push, Lanes]):
+    """To find out whether it works again takes no more requests than lanes."""
+    world, push, lanes = crowded
+    world.meisa.answers.append(503)
+    push.step()
+    lanes.most = 0
+    lanes.answer(1)
+    push.step()
+    lanes.waiting = lanes.waiting[:4]
+    push.step()
+    assert push.under_way == 5
 
 
 def test_what_waits_for_a_lane_is_taken_back_at_the_end(crowded: tuple[World, Push, Lanes]):
@@ -413,9 +442,9 @@ def test_what_waits_for_a_lane_is_taken_back_at_the_end(crowded: tuple[World, Pu
     world, push, lanes = crowded
     push.step()
     push.finish(0.0)
-    assert (push.under_way, push.started) == (4, 4)
-    assert sum(bool(contact.in_doubt) for contact in world.state.contacts.values()) == 4
-    assert lanes.waiting[-1][1].cancelled()
+    assert (push.under_way, push.started) == (5, 5)
+    assert sum(bool(contact.in_doubt) for contact in world.state.contacts.values()) == 5
+    assert [future.cancelled() for _, future in lanes.waiting] == [False] * 5 + [True] * 5
 
 
 def test_only_so_many_requests_are_under_way(world: World, delayed: Delayed):
@@ -585,10 +614,10 @@ def test_a_server_in_trouble_gets_ever_fewer_requests(world: World):
     world.people(*range(1, 31))
     world.admit()
     world.meisa.answers.extend([500] * 30)
-    world.concurrency = 3
+    world.concurrency = 4
     push = world.push()
     under_way = [len(push.deliveries.flights) for _ in steps(push, 12)]
-    assert under_way == [3, 3, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert under_way == [4, 4, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     assert push.halted
     assert push.started == 10
 
