@@ -204,8 +204,9 @@ def _show(session: Session, ran: "Ran", document: dict[str, Any]) -> None:
     from meisa_cdc.core.plan import digest_of
 
     output, summary = session.output, ran.plan.summary
+    about_contacts = summary.requests - sum(each.requests for each in ran.plan.occurrences)
     output.text(
-        f"Delivered {ran.accepted} of {summary.requests} with {ran.requests} requests; "
+        f"Delivered {ran.accepted} of {about_contacts} with {ran.requests} requests in all; "
         f"{document['backlog']} contacts still waiting."
     )
     once = document["occurrences"]
