@@ -52,8 +52,11 @@ class Tour:
     folder: Path
     #: Prints a line of the guide.
     say: Callable[[str], None]
-    #: Serves the sandbox's account.
-    serve: Callable[[Account], SandboxServer] = SandboxServer
+    #: Makes a sandbox, to be entered.
+    sandbox: Callable[[SandboxOptions], SandboxServer] = lambda options: SandboxServer(
+        Account(options)
+    )
+    users: int = 2000
 
     @property
     def app_database(self) -> Path:
@@ -66,9 +69,9 @@ class Tour:
         Raises Stop where a step does not end as it should.
         """
         self.say(f"The tour's files are in {self.folder}")
-        appdb.build(self.app_database)
-        account = Account(options())
-        with self.serve(account) as server:
+        appdb.build(self.app_database, users=self.users)
+        with self.sandbox(options()) as server:
+            account = server.account
             environment = self._environment(server.base_url)
             self._first_load(environment, account)
             self._morning(environment, account)
