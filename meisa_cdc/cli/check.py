@@ -24,7 +24,8 @@ FAILED = 1
 def check(session: Session) -> int:
     """Check settings, connections, mappings and the API key, a line each.
 
-    The app database is only read, and no contact is sent; Meisa is asked about the key once.
+    The app database is only read, and no contact is sent; Meisa is asked about the key once, and
+    about its sequences where mappings enrol in some.
     """
     from meisa_cdc.wiring import Wiring
 
