@@ -1,10 +1,12 @@
 """`meisa-cdc check`: a line for each thing that has to be right."""
 
 from collections.abc import Callable, Iterator, Mapping as Dict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from meisa_cdc.cli.command import command
+from meisa_cdc.cli.finding import Finding
+from meisa_cdc.cli.remote_checks import look_at_meisa
 from meisa_cdc.cli.session import Session
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import MeisaCdcError
@@ -16,34 +18,20 @@ if TYPE_CHECKING:
     from meisa_cdc.wiring import Wiring
 
 FAILED = 1
-SCOPES = {"contacts:write": "deliver contacts", "contacts:read": "pull the suppression list"}
-#: From this reserve on the key is not taken for one of our own.
-OWN_KEY = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    #: `settings`, `app database`, `contacts/plan`, …
-    what: str
-    #: `ok`, `note` or `failed`.
-    verdict: str
-    #: What was seen, or what to do.
-    text: str
 
 
 @command("meisa-cdc check", "meisa-cdc check --format json")
 def check(session: Session) -> int:
     """Check settings, connections, mappings and the API key, a line each.
 
-    The app database is only read, and no contact is sent; Meisa is asked about the key once.
+    The app database is only read, and no contact is sent; Meisa is asked about the key once, and
+    about its sequences where mappings enrol in some.
     """
     from meisa_cdc.wiring import Wiring
 
     wiring = Wiring.of(session.settings())
     findings: list[Finding] = [Finding(what="settings", verdict="ok", text="read")]
-    for look in (_state, _mappings, _rights, _suppressions, _meisa):
+    for look in (_state, _mappings, _rights, _suppressions, look_at_meisa):
         findings.extend(_told(look, wiring))
     for finding in findings:
         session.output.text(f"{finding.verdict:<6}  {finding.what}: {finding.text}")
@@ -56,16 +44,15 @@ def _told(look: "Callable[[Wiring], Iterator[Finding]]", wiring: "Wiring") -> It
     try:
         yield from look(wiring)
     except MeisaCdcError as error:
-        what = look.__name__.strip("_")
-        yield Finding(what=NAMES[what], verdict="failed", text=str(error))
+        yield Finding(what=NAMES[look.__name__], verdict="failed", text=str(error))
 
 
 NAMES = {
-    "state": "state",
-    "mappings": "app database",
-    "rights": "app database",
-    "suppressions": "suppression table",
-    "meisa": "Meisa",
+    "_state": "state",
+    "_mappings": "app database",
+    "_rights": "app database",
+    "_suppressions": "suppression table",
+    "look_at_meisa": "Meisa",
 }
 
 
@@ -195,36 +182,3 @@ def _suppressions(wiring: "Wiring") -> Iterator[Finding]:
         verdict="ok" if problem is None else "failed",
         text=problem or f"{wiring.settings.suppression.table}, {wiring.settings.suppression_url()}",
     )
-
-
-def _meisa(wiring: "Wiring") -> Iterator[Finding]:
-    from meisa_cdc.sync.occurrences import SCOPES as KINDS_SCOPES
-    from meisa_cdc.wiring import Remote
-
-    with wiring.meisa() as meisa, wiring.state_to_write() as state:
-        ping = Remote(wiring=wiring, state=state, meisa=meisa).ping()
-    windows = wiring.terms().windows(ping)
-    limits = ", ".join(f"{window.count} in {window.period:g} s" for window in windows)
-    yield Finding(
-        what="Meisa",
-        verdict="ok",
-        text=f"{ping.product_name or ping.product} ({ping.environment}); requests for us: {limits}",
-    )
-    kinds = {mapping.kind for mapping in wiring.mappings().values() if mapping.enabled}
-    if not wiring.settings.emails.enabled:
-        kinds.discard(EMAILS)
-    needed = {KINDS_SCOPES[kind]: f"send {kind}" for kind in sorted(kinds & set(KINDS_SCOPES))}
-    for scope, purpose in {**SCOPES, **needed}.items():
-        if scope not in ping.scopes:
-            yield Finding(
-                what="Meisa",
-                verdict="failed",
-                text=f"the key lacks the scope {scope}, needed to {purpose}",
-            )
-    if wiring.settings.meisa.reserve > OWN_KEY:
-        yield Finding(
-            what="Meisa",
-            verdict="note",
-            text=f"{wiring.settings.meisa.reserve:.0%} of every window is left to other users of "
-            "the key; with a key of our own, set meisa.reserve to 0%",
-        )

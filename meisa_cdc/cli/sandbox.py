@@ -22,6 +22,7 @@ LAST_PORT = 65535
 @command(
     "meisa-cdc sandbox",
     "meisa-cdc sandbox --port 9000 --limits 600/60s --fail 5% --latency 200ms",
+    "meisa-cdc sandbox --examples",
     "meisa-cdc sandbox --automations automations.toml --state sandbox.db",
 )
 def sandbox(
@@ -47,6 +48,10 @@ def sandbox(
         Path | None,
         typer.Option(metavar="FILE", help="What reacts to what is sent; see docs/sandbox.md."),
     ] = None,
+    examples: Annotated[
+        bool,
+        typer.Option("--examples", help="Start with the automations of the API documents."),
+    ] = False,
     state: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Keep everything in this file, across restarts."),
@@ -59,11 +64,13 @@ def sandbox(
     fired, and what automations made of them. Ctrl-C ends it.
     """
     from meisa_cdc.core.durations import duration, share
-    from meisa_cdc.sandbox import Account, ApiKey, OptionError, parse_limits, serve
+    from meisa_cdc.sandbox import EXAMPLES, Account, ApiKey, OptionError, parse_limits, serve
 
+    if examples and automations is not None:
+        raise typer.BadParameter("--examples and --automations exclude each other.")
     try:
         options = replace(
-            _configured(automations),
+            _configured(EXAMPLES if examples else automations),
             keys=(ApiKey(secret=api_key),),
             limits=parse_limits(limits),
             fail=share(fail),

@@ -79,7 +79,8 @@ def arrival_lines(plan: Plan) -> Iterator[str]:
             if count
         ]
         if parts:
-            yield f"{each.mapping}: {', '.join(parts)}; {each.requests} requests."
+            requests = "1 request" if each.requests == 1 else f"{each.requests} requests"
+            yield f"{each.mapping}: {', '.join(parts)}; {requests}."
     if plan.not_enabled:
         yield f"Not enabled (emails.enabled): {', '.join(plan.not_enabled)}."
 

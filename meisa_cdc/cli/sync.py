@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from meisa_cdc.core.plan import Plan
     from meisa_cdc.ports import State, SuppressionResult
     from meisa_cdc.sync.once import Limits, Ran
+    from meisa_cdc.sync.scopes import Lack
+    from meisa_cdc.wiring.remote import KeyTerms, Remote
 
 FAILED = 1
 HELD = 3
@@ -85,14 +87,16 @@ def _run(
         stack.callback(meisa.close)
         recording = stack.enter_context(recorded(state, wiring.clock, "sync"))
         remote = Remote(wiring=wiring, state=state, meisa=meisa)
-        windows = remote.windows()
+        terms = remote.terms(mappings[name] for name in names)
+        _tell_lacks(session, terms.lacks)
+        windows = terms.windows
         remote.tidy()
-        pulled, problem = remote.pull(windows)
+        pulled, problem = _pulled(remote, terms)
         passes = wiring.passes(state, windows, mappings)
         steps = stack.enter_context(session.output.progress("delivering"))
         run = Run(
             passes=passes,
-            push=wiring.push(state, meisa, windows),
+            push=wiring.push(state, meisa, windows, terms.lacks),
             clock=wiring.clock,
             aside=wiring.aside(),
             every=wiring.settings.schedule.every,
@@ -110,6 +114,26 @@ def _run(
     session.output.json(document)
     _show(session, ran, document)
     return code
+
+
+def _tell_lacks(session: Session, lacks: "Sequence[Lack]") -> None:
+    """Tell what the key may not do; raise Stop where that are contacts."""
+    from meisa_cdc.core.errors import Stop
+    from meisa_cdc.sync.scopes import ADVICE, WRITE, lack_of
+
+    unable = lack_of(WRITE, lacks)
+    if unable is not None:
+        raise Stop(f"{unable} Nothing was sent.", hint=ADVICE)
+    for lack in lacks:
+        session.output.warn(str(lack))
+
+
+def _pulled(remote: "Remote", terms: "KeyTerms") -> "tuple[SuppressionResult | None, str]":
+    """Pull the suppression list, if the key may; return what came of it, and a problem or ''."""
+    from meisa_cdc.sync.scopes import ADVICE, READ, lack_of
+
+    unable = lack_of(READ, terms.lacks)
+    return remote.pull(terms.windows) if unable is None else (None, f"{unable} {ADVICE}")
 
 
 def _progress(
@@ -204,8 +228,9 @@ def _show(session: Session, ran: "Ran", document: dict[str, Any]) -> None:
     from meisa_cdc.core.plan import digest_of
 
     output, summary = session.output, ran.plan.summary
+    about_contacts = summary.requests - sum(each.requests for each in ran.plan.occurrences)
     output.text(
-        f"Delivered {ran.accepted} of {summary.requests} with {ran.requests} requests; "
+        f"Delivered {ran.accepted} of {about_contacts} with {ran.requests} requests in all; "
         f"{document['backlog']} contacts still waiting."
     )
     once = document["occurrences"]

@@ -1,4 +1,4 @@
-"""The demo's app database: built the same every time, changed once, and asked whom to mail."""
+"""The demo's app database: built the same every time, changed twice, and asked whom to mail."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, NullPool, create_engine, insert, text
 
 from meisa_cdc.core.errors import Stop
-from meisa_cdc.demo import changes as life, history, tables
+from meisa_cdc.demo import afternoon, history, morning, tables
 from meisa_cdc.demo.people import Census, happens
 
 SEED = 20261101
@@ -63,13 +63,22 @@ def changes(path: Path) -> list[str]:
     Raises Stop where it has passed already.
     """
     with _connected(path) as connection:
-        return life.apply(connection, spared=ODD)
+        return morning.apply(connection, spared=ODD)
+
+
+def happenings(path: Path) -> list[str]:
+    """Let the afternoon after that morning pass; return one sentence for each thing that happened.
+
+    Raises Stop where there was no morning, or the afternoon has passed already.
+    """
+    with _connected(path) as connection:
+        return afternoon.apply(connection, spared=ODD)
 
 
 def sign_in(path: Path, count: int = 40) -> int:
     """Let so many users sign in, and nothing else change; return how many there were."""
     with _connected(path) as connection:
-        return life.sign_in(connection, count, spared=ODD)
+        return morning.sign_in(connection, count, spared=ODD)
 
 
 def suppression_join(path: Path) -> list[tuple[str, int]]:
@@ -113,8 +122,29 @@ def _rows(chance: random.Random, users: int) -> dict[str, list[dict[str, Any]]]:
         rows["logins"].extend({"user_id": user, "at": at} for at in logins)
         for name, made in (("subscriptions", history.subscriptions), ("posts", history.posts)):
             rows[name].extend({"user_id": user} | row for row in made(chance, joined))
+    for name, row in _happened(chance, rows["users"], rows["subscriptions"]):
+        rows[name].append(row)
     _spoil(rows["users"])
     return rows
+
+
+def _happened(
+    chance: random.Random, users: list[dict[str, Any]], subscriptions: list[dict[str, Any]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (table, row) of what happened to people once; nothing for the odd ones."""
+    subscribed: dict[int, list[dict[str, Any]]] = {}
+    for each in subscriptions:
+        subscribed.setdefault(each["user_id"], []).append(each)
+    for user in users:
+        if user["id"] in ODD:
+            continue
+        once = {
+            "payments": history.payments(subscribed.get(user["id"], ())),
+            "activations": history.activations(chance, user["created_at"]),
+            "beta_signups": history.beta_signups(chance, user["created_at"]),
+        }
+        for name, made in once.items():
+            yield from ((name, {"user_id": user["id"]} | row) for row in made)
 
 
 def _spoil(users: list[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """What made-up users did since they signed up: what they paid, made and when they came back."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ STANDARD, PRO = PLANS
 ANNUAL_MONTHS = 10
 TRIAL = timedelta(days=14)
 POST_KINDS = ("idea", "post", "comment")
+FEATURES = ("export", "calendar", "team")
 
 Row = dict[str, Any]
 
@@ -82,6 +83,30 @@ def posts(chance: random.Random, joined: datetime) -> Iterator[Row]:
     for _ in range(1 + int(chance.expovariate(1 / 7))):
         kind = chance.choices(POST_KINDS, weights=(5, 4, 1))[0]
         yield {"kind": kind, "created_at": _between(chance, joined, chance.random())}
+
+
+def payments(subscriptions: Iterable[Row]) -> Iterator[Row]:
+    """Yield the payment that each subscription began with; that of a past due one failed."""
+    for each in subscriptions:
+        if each["status"] != "trialing":
+            yield {
+                "amount_cents": each["mrr_cents"],
+                "status": "failed" if each["status"] == "past_due" else "paid",
+                "at": each["started_at"],
+            }
+
+
+def activations(chance: random.Random, joined: datetime) -> Iterator[Row]:
+    """Yield the features that one user has tried; most have tried none."""
+    for feature in FEATURES:
+        if happens(chance, 8):
+            yield {"feature": feature, "at": _between(chance, joined, chance.random())}
+
+
+def beta_signups(chance: random.Random, joined: datetime) -> Iterator[Row]:
+    """Yield the one sign-up for the beta of those few who wanted it."""
+    if happens(chance, 3):
+        yield {"at": _between(chance, joined, chance.random())}
 
 
 def logins(chance: random.Random, joined: datetime) -> list[datetime]:

@@ -60,3 +60,29 @@ LOGINS = Table(
     Column("user_id", ForeignKey("users.id"), nullable=False, index=True),
     Column("at", DateTime, nullable=False),
 )
+
+PAYMENTS = Table(
+    "payments",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False, index=True),
+    Column("amount_cents", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("at", DateTime, nullable=False),
+)
+
+ACTIVATIONS = Table(
+    "activations",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False, index=True),
+    Column("feature", Text, nullable=False),
+    Column("at", DateTime, nullable=False),
+)
+
+BETA_SIGNUPS = Table(
+    "beta_signups",
+    METADATA,
+    Column("user_id", ForeignKey("users.id"), primary_key=True),
+    Column("at", DateTime, nullable=False),
+)

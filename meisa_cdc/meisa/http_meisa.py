@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 import pydantic
@@ -15,10 +15,12 @@ from meisa_cdc.meisa import endpoints
 from meisa_cdc.meisa.answers import told
 from meisa_cdc.meisa.endpoints import Endpoint
 from meisa_cdc.meisa.key import ApiKey
-from meisa_cdc.meisa.models import PingAnswer
+from meisa_cdc.meisa.models import MeisaAnswer, PingAnswer, SequenceList
 from meisa_cdc.meisa.refusals import MeisaRefused, hint_for
 from meisa_cdc.meisa.wire import Limits, Wire
 from meisa_cdc.ports import Ping, SuppressionList
+
+Read = TypeVar("Read", bound=MeisaAnswer)
 
 USER_AGENT = f"meisa-cdc/{__version__}"
 
@@ -99,14 +101,24 @@ class HttpMeisa:
         does not answer usefully.
         """
         answer = self.send(endpoints.PING)
+        return self._understood(answer, PingAnswer, "the key").ping()
+
+    def sequence_statuses(self) -> Mapping[str, str]:
+        """Return the status of every sequence by its slug. Raises as `ping`."""
+        answer = self.send(endpoints.SEQUENCES, query={"status": "all"})
+        listed = self._understood(answer, SequenceList, "its sequences")
+        return {each.slug: each.status for each in listed.results}
+
+    @staticmethod
+    def _understood(answer: Answer, model: type[Read], about: str) -> Read:
         if answer.status == httpx.codes.OK:
             try:
-                return PingAnswer.model_validate(answer.body).ping()
+                return model.model_validate(answer.body)
             except pydantic.ValidationError as error:
                 where = ".".join(str(part) for part in error.errors()[0]["loc"])
                 what = answer.error or f"its {where or 'body'} is not what the documents show"
                 raise MeisaUnavailable(
-                    f"Meisa's answer about the key is of no use: {what}."
+                    f"Meisa's answer about {about} is of no use: {what}."
                 ) from None
         if 300 <= answer.status < 500 and answer.status not in {BUSY, TIMED_OUT}:  # noqa: PLR2004
             raise MeisaRefused(

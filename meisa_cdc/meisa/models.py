@@ -77,6 +77,11 @@ class PingedKey(MeisaAnswer):
     rate_limit_per_minute: Limit = None
     rate_limit_per_hour: Limit = None
 
+    @property
+    def tells_scopes(self) -> bool:
+        """Whether Meisa said which scopes there are, be it none."""
+        return "scopes" in self.model_fields_set
+
 
 class PingedProduct(MeisaAnswer):
     """The product that the key belongs to."""
@@ -98,7 +103,7 @@ class PingAnswer(MeisaAnswer):
             product=self.product.id,
             product_name=self.product.name,
             environment=self.api_key.environment,
-            scopes=tuple(self.api_key.scopes),
+            scopes=tuple(self.api_key.scopes) if self.api_key.tells_scopes else None,
             per_minute=self.api_key.rate_limit_per_minute,
             per_hour=self.api_key.rate_limit_per_hour,
         )

@@ -126,7 +126,8 @@ class Ping:
     product: str
     product_name: str
     environment: str
-    scopes: Sequence[str]
+    #: What the key may do; None: Meisa does not tell.
+    scopes: Sequence[str] | None
     per_minute: int | None
     per_hour: int | None
 
@@ -163,6 +164,9 @@ class Meisa(Protocol):
 
     def bulk_enroll(self, body: Dict[str, Any]) -> Answer:
         """Enrol addresses in a sequence; like `upsert` it never raises."""
+
+    def sequence_statuses(self) -> Dict[str, str]:
+        """Return the status of each sequence by its slug. Raises as `ping`."""
 
     def unsubscribed_emails(self) -> SuppressionList:
         """Return the list. Raises SuppressionFailed where it is not whole."""

@@ -4,7 +4,12 @@ It imports nothing of ours outside this folder, so that an error in the client c
 """
 
 from meisa_cdc.sandbox.account import Account
-from meisa_cdc.sandbox.automations.file import Configured, load_automations, read_configured
+from meisa_cdc.sandbox.automations.file import (
+    EXAMPLES,
+    Configured,
+    load_automations,
+    read_configured,
+)
 from meisa_cdc.sandbox.configured import EmailTrigger, Sequence
 from meisa_cdc.sandbox.durations import parse_duration
 from meisa_cdc.sandbox.errors import OptionError, SandboxError, StateError
@@ -20,15 +25,18 @@ from meisa_cdc.sandbox.options import (
     parse_limits,
 )
 from meisa_cdc.sandbox.overview import Overview
+from meisa_cdc.sandbox.runs import AutomationRun
 from meisa_cdc.sandbox.server import SandboxServer, serve
 from meisa_cdc.sandbox.triggers import Trigger
 
 __all__ = [
     "DEFAULT_API_KEY",
     "DEFAULT_LIMITS",
+    "EXAMPLES",
     "SCOPES",
     "Account",
     "ApiKey",
+    "AutomationRun",
     "Configured",
     "EmailTrigger",
     "Fault",

@@ -25,6 +25,7 @@ from meisa_cdc.core.occurrence import Occurrence, Status, bulk_body
 from meisa_cdc.core.outcome import Answer, Kind, Outcome, delay
 from meisa_cdc.ports import Clock, Meisa, State, SuppressionTable
 from meisa_cdc.records import Grant
+from meisa_cdc.sync.scopes import ADVICE, KINDS as SCOPES, Lack
 
 #: Occurrences that are read in one go, and that are looked at before answers are collected again.
 LOOKED_AT = 50
@@ -35,7 +36,8 @@ LOOK_EVERY = 0.5
 SEARCH_EVERY = 60.0
 #: The key lacks the scope for one kind; the others go on.
 FORBIDDEN = "http_403"
-SCOPES = {EVENTS: "events:track", EMAILS: "emails:trigger", SEQUENCES: "sequences:enroll"}
+
+KEPT = "What waits is kept, and tried again every 15 minutes."
 
 #: Stores what came of a request: (grant, outcome, started, when the answer came).
 Conclude = Callable[[Grant, Outcome, float, float], None]
@@ -86,9 +88,17 @@ class OccurrencePush:
     concluded: int = 0
     #: Kinds that the key has no scope for -> epoch seconds of the next try.
     forbidden: dict[str, float] = field(default_factory=dict)
+    #: What the key lacks, as far as it was told before anything was sent.
+    lacks: Sequence[Lack] = ()
     _searched: float | None = None
     #: Epoch seconds at which nothing of it could be done.
     _nothing_at: float = -math.inf
+
+    def __post_init__(self) -> None:
+        """Leave alone, for a while, what the key is known not to be allowed to do."""
+        lacks = {each.scope for each in self.lacks}
+        again = self.clock.now() + PROBE_REFUSED
+        self.forbidden |= {kind: again for kind, scope in SCOPES.items() if scope in lacks}
 
     def recover(self) -> None:
         """Settle what was about to be sent by somebody who no longer waits for an answer."""
@@ -303,11 +313,12 @@ class OccurrencePush:
 
     def problems(self) -> list[str]:
         """Return what the key may not do, and what is therefore not done, a sentence each."""
-        return [
-            f"Meisa refuses {kind}: the API key lacks the scope {SCOPES[kind]}. "
-            "What waits is kept, and tried again every 15 minutes."
+        named = {each.scope: each for each in self.lacks}
+        lacks = [
+            named.get(SCOPES[kind]) or Lack(scope=SCOPES[kind], needed_by=[f"{kind}/"])
             for kind in self.forbidden
         ]
+        return [f"{each} {ADVICE} {KEPT}" for each in lacks]
 
 
 def _turn(candidate: Contact | Occurrence, favour: int | None) -> tuple[bool, int, float]:

@@ -100,6 +100,8 @@ class ScriptedMeisa:
             per_minute=60,
             per_hour=1000,
         )
+        #: What `sequence_statuses` answers.
+        self.sequences: dict[str, str] = {}
         #: What `unsubscribed_emails` answers.
         self.suppressed = SuppressionList(as_of=clock.now(), emails=frozenset())
         #: What was done once: events, e-mails, enrolments.
@@ -112,6 +114,10 @@ class ScriptedMeisa:
     def ping(self) -> Ping:
         """Tell about the key."""
         return self.key
+
+    def sequence_statuses(self) -> dict[str, str]:
+        """Return the sequences."""
+        return self.sequences
 
     def unsubscribed_emails(self) -> SuppressionList:
         """Return the list."""

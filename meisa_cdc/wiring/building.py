@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping as Dict
+from collections.abc import Iterable, Iterator, Mapping as Dict, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from meisa_cdc.sync.deliveries import Deliveries
 from meisa_cdc.sync.occurrences import OccurrencePush
 from meisa_cdc.sync.passes import Passes
 from meisa_cdc.sync.push import Push
+from meisa_cdc.sync.scopes import Lack, lacking
 from meisa_cdc.wiring.system import SystemClock, Threads
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Wiring:
             product="",
             product_name="",
             environment="",
-            scopes=(),
+            scopes=None,
             per_minute=limits.get("per_minute"),
             per_hour=limits.get("per_hour"),
         )
@@ -161,8 +162,21 @@ class Wiring:
             now=time.time,
         )
 
-    def push(self, state: State, meisa: Meisa, windows: tuple[Window, ...]) -> Push:
-        """Return what delivers; requests still under way at the end are left in doubt."""
+    def lacking(self, ping: Ping, mappings: Iterable[Mapping]) -> tuple[Lack, ...]:
+        """Return the scopes that the key lacks for these mappings."""
+        return lacking(ping.scopes, mappings, emails=self.settings.emails.enabled)
+
+    def push(
+        self,
+        state: State,
+        meisa: Meisa,
+        windows: tuple[Window, ...],
+        lacks: Sequence[Lack] = (),
+    ) -> Push:
+        """Return what delivers; requests still under way at the end are left in doubt.
+
+        What needs one of the scopes in `lacks` is not tried for a while.
+        """
         lanes = Threads("request", self.settings.meisa.concurrency)
         return Push(
             state=state,
@@ -186,6 +200,7 @@ class Wiring:
                 suppressions=self.suppression_table(),
                 jitter=random.random,
                 kinds=tuple(k for k in ONCE if k != EMAILS or self.settings.emails.enabled),
+                lacks=lacks,
             ),
         )
 

@@ -6,6 +6,7 @@ from meisa_cdc.daemon.leader import Leader, Log
 from meisa_cdc.daemon.schedule import Due, Schedules
 from meisa_cdc.meisa import MeisaRefused
 from meisa_cdc.ports import State
+from meisa_cdc.sync.scopes import ADVICE, WRITE, lack_of
 from meisa_cdc.wiring.building import Wiring
 from meisa_cdc.wiring.remote import SUPPRESSIONS, Remote
 
@@ -15,10 +16,18 @@ def lead(wiring: Wiring, state: State, log: Log, health: Health) -> None:
     with wiring.meisa() as meisa:
         remote = Remote(wiring=wiring, state=state, meisa=meisa)
         try:
-            windows = remote.windows()
+            mappings = wiring.mappings()
+            terms = remote.terms(mappings.values())
         except MeisaRefused as error:
             # A key is rotated and a proxy mended without us; we go on when it works again.
             raise MeisaUnavailable(str(error)) from error
+        for lack in terms.lacks:
+            log.error("scope missing", scope=lack.scope, error=f"{lack} {ADVICE}")
+        unable = lack_of(WRITE, terms.lacks)
+        if unable is not None:
+            # As with a key that is refused: nothing can be sent until somebody grants it.
+            raise MeisaUnavailable(str(unable), hint=ADVICE)
+        windows = terms.windows
 
         def pull() -> None:
             remote.tidy()
@@ -29,8 +38,8 @@ def lead(wiring: Wiring, state: State, log: Log, health: Health) -> None:
         due = Due()
         schedule = wiring.settings.schedule
         Leader(
-            passes=wiring.passes(state, windows),
-            push=wiring.push(state, meisa, windows),
+            passes=wiring.passes(state, windows, mappings),
+            push=wiring.push(state, meisa, windows, terms.lacks),
             load=wiring.mappings,
             pull=pull,
             schedules=Schedules(

@@ -1,12 +1,15 @@
 """What is asked of Meisa beside the deliveries, and what is remembered of it."""
 
+from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass
 
 from meisa_cdc.core.budget import Window
 from meisa_cdc.core.errors import MeisaUnavailable, RetryLater
+from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.pacing import Pacing, within_budget
 from meisa_cdc.ports import Meisa, Ping, State, SuppressionResult
 from meisa_cdc.sync.acquaintance import LIMITS, check_belongs
+from meisa_cdc.sync.scopes import Lack
 from meisa_cdc.wiring.building import Wiring
 
 #: Where the last pull is noted.
@@ -15,6 +18,15 @@ SUPPRESSIONS = "suppressions"
 PING_PAUSES = (1.0, 3.0)
 #: Seconds for which runs and requests are kept on record.
 KEPT = 90 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTerms:
+    """What the key grants us."""
+
+    windows: tuple[Window, ...]
+    #: Scopes that it lacks.
+    lacks: Sequence[Lack]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,17 @@ class Remote:
         self.state.set_note(LIMITS, limits)
         return ping
 
+    def sequence_statuses(self) -> Dict[str, str]:
+        """Return the status of each of Meisa's sequences by slug; raises as `ping`, asks once."""
+        windows = self.wiring.windows(self.state)
+        return within_budget(
+            "sequences",
+            self.meisa.sequence_statuses,
+            self.state,
+            self.wiring.clock,
+            self._pacing(windows),
+        )
+
     def _asked_often(self) -> Ping:
         """Ask, and again after a moment: one broken connection is no reason to do nothing."""
         pacing = self._pacing(self.wiring.windows(self.state))
@@ -54,6 +77,13 @@ class Remote:
         except MeisaUnavailable as error:
             where = self.wiring.settings.meisa.base_url
             raise MeisaUnavailable(error.message, hint=f"It was asked at {where}.") from error
+
+    def terms(self, mappings: Iterable[Mapping]) -> "KeyTerms":
+        """Ask about the key, and return what it grants these mappings; raises as `ping`."""
+        ping = self.ping()
+        return KeyTerms(
+            windows=self.wiring.terms().windows(ping), lacks=self.wiring.lacking(ping, mappings)
+        )
 
     def windows(self) -> tuple[Window, ...]:
         """Return the request windows left to us, as Meisa reports them; raises as `ping`."""

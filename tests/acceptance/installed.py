@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from meisa_cdc.sandbox import Account, ApiKey, RequestRecord, SandboxOptions, SandboxServer
 from tests.acceptance import documented
+from tests.description import watched
 
 ROOT = Path(__file__).parents[2]
 #: Nothing that the program prints or writes may contain it.
@@ -240,7 +241,7 @@ def payload(record: RequestRecord) -> dict[str, Any]:
 def sandbox(**options: Any) -> Iterator[SandboxServer]:
     """Run a sandbox that accepts our key and has no limits."""
     chosen = {"keys": (ApiKey(secret=API_KEY),), "limits": (), **options}
-    with SandboxServer(Account(SandboxOptions(**chosen))) as server:
+    with watched(SandboxOptions(**chosen)) as server:
         yield server
 
 

@@ -427,6 +427,30 @@ def test_the_sandbox_goes_on_where_it_left_off(tmp_path: Path) -> None:
     assert [tag["name"] for tag in seen[0][0]["tags"]] == ["new"]
 
 
+def test_the_sandbox_starts_with_the_examples(run: Run, tmp_path: Path) -> None:
+    """What the API documents describe is set up; a file of one's own excludes it."""
+    process = subprocess.Popen(
+        [*PROGRAM, "sandbox", "--port", "0", "--format", "json", "--examples"],
+        cwd=tmp_path,
+        env=clean({}),
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    told = json.loads(process.stdout.readline())
+    place = urlsplit(told["base_url"])
+    with closing(HTTPConnection(place.netloc)) as connection:
+        headers = {"X-API-Key": told["api_key"]}
+        connection.request("GET", f"{place.path}/sequences/api/list/", headers=headers)
+        listed = json.load(connection.getresponse())["results"]
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 0
+    assert "power-user-tips" in {each["slug"] for each in listed}
+    both = run("sandbox", "--examples", "--automations", "it.toml")
+    assert both.returncode == 64
+    assert "--examples and --automations exclude each other." in " ".join(both.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("option", "content", "code", "told"),
     [

@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 
 from tests.acceptance import documented
 from tests.acceptance.installed import PATIENCE, Desk
+from tests.description import logged_mismatches
 
 CUSTOMERS = 59
 DeskAt = Callable[..., Desk]
@@ -34,6 +35,7 @@ def own_sandbox(newcomer: Desk) -> Iterator[dict[str, str]]:
         told = json.loads(process.stdout.readline())
         documented.check(arguments, told)
         yield {"MEISA_BASE_URL": told["base_url"], "MEISA_API_KEY": told["api_key"]}
+        assert logged_mismatches(told["url"]) == []
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (0, "", "")

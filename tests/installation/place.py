@@ -12,6 +12,7 @@ from meisa_cdc.sandbox import DEFAULT_API_KEY, Account, SandboxOptions, SandboxS
 from meisa_cdc.settings import Settings, load_settings
 from meisa_cdc.state import SqlState, open_state
 from meisa_cdc.wiring import SystemClock
+from tests.description import watched
 from tests.installation.program import Program
 
 IDENTITY = "-- Who someone is.\nselect id as external_id, email, first_name from users\n"
@@ -46,7 +47,7 @@ class Installation:
         cls, folder: Path, options: SandboxOptions | None = None, **settings: str
     ) -> Iterator["Installation"]:
         """Set one up, with an empty app database and a sandbox that lasts as long as the block."""
-        with SandboxServer(Account(options or SandboxOptions(limits=()))) as server:
+        with watched(options or SandboxOptions(limits=())) as server:
             installation = cls(folder=folder, server=server)
             installation.environ = {
                 "MEISA_API_KEY": DEFAULT_API_KEY,

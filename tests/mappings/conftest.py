@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from meisa_cdc.core.contact import KEY_COLUMN
-from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.core.mapping import EMAILS, EVENTS, SEQUENCES, Mapping
+from meisa_cdc.core.occurrence import EMAIL, EMAIL_ID, EVENT_ID
 from meisa_cdc.core.values import Value, canonical, canonical_key
 from meisa_cdc.demo import appdb
 from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
@@ -16,7 +17,10 @@ from meisa_cdc.source.templates import load_mappings
 
 ROOT = Path(__file__).parents[2]
 
-#: External id -> column -> canonical value.
+#: What tells the rows of a mapping apart, where it is not the contact.
+KEYS = {EVENTS: EVENT_ID, EMAILS: EMAIL_ID, SEQUENCES: EMAIL}
+
+#: Key -> column -> canonical value.
 Observed = dict[str, dict[str, Value]]
 
 
@@ -86,7 +90,7 @@ def rows_of(
     for batch in snapshot.read(mapping, keys):
         for raw in batch:
             row = dict(zip(names, raw, strict=True))
-            key = canonical_key(row.pop(KEY_COLUMN))
+            key = canonical_key(row.pop(KEYS.get(mapping.kind, KEY_COLUMN)))
             assert key not in rows, f"{mapping.name} yields {key} twice"
             rows[key] = {
                 name: canonical(value, mapping.settings_of(name).type, UTC)

@@ -163,7 +163,7 @@ def test_a_morning_shows_as_six_contacts(observe, example_url):
     contacts = {key for _, key in changed}
     assert len(contacts) == len(changed) == 6
     assert sorted(columns for (name, _), columns in changed.items() if name != "identity") == [
-        ["mrr", "plan"],
+        ["billing_cycle", "mrr", "plan", "subscription_status"],
         ["mrr", "plan", "subscription_status"],
         ["posts_generated"],
     ]
@@ -176,5 +176,29 @@ def test_a_morning_shows_as_six_contacts(observe, example_url):
     ]
     (newcomer,) = contacts - set(known)
     assert after["identity"][newcomer]["first_name"] == "Renée"
-    upgraded = [row for key, row in after["plan"].items() if before["plan"][key] != row]
+    upgraded = [row for key, row in after["plan"].items() if before["plan"].get(key) != row]
     assert {row["plan"] for row in upgraded} == {"pro", "churned"}
+
+
+def test_an_afternoon_shows_once_each(observe, example_url):
+    """A tag is gone, and each mapping of what happens once has a new row."""
+    path = Path(str(make_url(example_url).database))
+    appdb.changes(path)
+    before = observe("example", example_url)
+    appdb.happenings(path)
+    after = observe("example", example_url)
+    (gone,) = set(before["annual"]) - set(after["annual"])
+    assert before["annual"][gone] == {"tags/annual": '["annual-billing"]'}
+    assert after["plan"][gone]["billing_cycle"] == "monthly"
+    new = {
+        name: [row for key, row in rows.items() if key not in before[name]]
+        for name, rows in after.items()
+    }
+    assert {name: len(rows) for name, rows in new.items() if rows} == {
+        "features": 1,
+        "payment_failure": 1,
+        "beta": 1,
+    }
+    assert new["features"][0].keys() == {"event_name", "external_id", "occurred_at", "feature"}
+    assert new["payment_failure"][0]["amount"] == 19
+    assert new["beta"] == [{"sequence_slug": "beta-program"}]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from meisa_cdc.core.mapping import check_columns, check_set
+from meisa_cdc.core.mapping import ONCE, check_columns, check_set
+from meisa_cdc.core.occurrence import check_columns as check_once
 from meisa_cdc.source.snapshot import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 
@@ -49,9 +50,13 @@ def test_each_says_what_it_is_for(mappings):
         assert not re.search(r"[{}`_]|\bselect\b|\bjoin\b", mapping.purpose), mapping.name
 
 
+def _about_contacts(mappings):
+    return [mapping for mapping in mappings if mapping.kind not in ONCE]
+
+
 def test_each_can_be_restricted(mappings):
-    """Each says itself where the condition on the contacts goes."""
-    for mapping in mappings:
+    """Each mapping of contacts says itself where the condition on them goes."""
+    for mapping in _about_contacts(mappings):
         assert mapping.text.count("{{ only(") == 1, mapping.name
 
 
@@ -73,9 +78,11 @@ def test_they_fit_together(mappings, snapshot):
     columns = {
         mapping.name: [column.name for column in snapshot.columns(mapping)] for mapping in mappings
     }
-    assert check_set(columns) == "contacts/identity"
+    contacts = {each.name for each in _about_contacts(mappings)}
+    assert check_set({name: columns[name] for name in contacts}) == "contacts/identity"
     for mapping in mappings:
-        check_columns(mapping, columns[mapping.name])
+        check = check_columns if mapping.name in contacts else check_once
+        check(mapping, columns[mapping.name])
         assert tuple(columns[mapping.name]) == mapping.columns
 
 
@@ -86,17 +93,25 @@ def test_the_database_has_a_plan_for_each(mappings, snapshot):
 
 
 def test_each_yields_rows_of_known_contacts(mappings, snapshot, read_rows):
-    """Each mapping has rows, one a contact at most, and all for contacts of identity."""
+    """Each mapping has rows, one a contact or an id at most, and all for contacts of identity."""
     rows = {mapping.name: read_rows(snapshot, mapping) for mapping in mappings}
-    for name, observed in rows.items():
-        assert observed, name
-        assert set(observed) <= set(rows["contacts/identity"]), name
+    identity = rows["contacts/identity"]
+    addresses = {row["email"] for row in identity.values()}
+    for mapping in mappings:
+        observed = rows[mapping.name]
+        assert observed, mapping.name
+        if mapping.kind not in ONCE:
+            assert set(observed) <= set(identity), mapping.name
+            continue
+        for key, row in observed.items():
+            known = (str(row.get("external_id")) in identity, row.get("to_email", key) in addresses)
+            assert any(known), (mapping.name, key)
 
 
 def test_a_restricted_read_is_part_of_the_full_one(mappings, snapshot, read_rows):
     """Reading some contacts yields exactly their rows of a full read."""
-    keys = ["3", "17", "42", "59", "no such contact"]
-    for mapping in mappings:
+    keys = ["3", "17", "42", "59", *map(str, range(100, 120)), "no such contact"]
+    for mapping in _about_contacts(mappings):
         full = read_rows(snapshot, mapping)
         some = read_rows(snapshot, mapping, keys)
         assert some == {key: full[key] for key in keys if key in full}, mapping.name

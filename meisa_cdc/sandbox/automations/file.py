@@ -18,6 +18,9 @@ from meisa_cdc.sandbox.configured import (
 from meisa_cdc.sandbox.durations import parse_duration
 from meisa_cdc.sandbox.errors import OptionError
 
+#: What the API documents give as examples, as such a file.
+EXAMPLES = Path(__file__).with_name("examples.toml")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configured:

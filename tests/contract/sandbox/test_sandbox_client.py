@@ -1,11 +1,25 @@
 """Our own client on the sandbox: two readings of the API documents that share no code."""
 
+from uuid import uuid4
+
 import pytest
 
 from meisa_cdc.meisa import FixKey, FixRequest, MeisaClient, NotFound, Unprocessable
-from meisa_cdc.sandbox import DEFAULT_API_KEY, Account, ApiKey, SandboxOptions, SandboxServer
+from meisa_cdc.sandbox import DEFAULT_API_KEY, ApiKey, EmailTrigger, SandboxOptions
+from tests.description import watched
 
 ADA = "ada@example.com"
+
+
+@pytest.fixture
+def meisa():
+    """A sandbox without limits, which looks at each exchange."""
+    triggers = (
+        EmailTrigger(key="verification_code"),
+        EmailTrigger(key="payment_failure", delay=3600.0),
+    )
+    with watched(SandboxOptions(limits=(), email_triggers=triggers)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -27,7 +41,7 @@ def test_key_and_contact(client, meisa):
     assert client.unsubscribed_emails().emails == {"gone@example.com"}
 
 
-def test_tags_by_name_and_by_id(client, tags):
+def test_tags_by_name_and_by_id(client, meisa, tags):
     """Both requests take either; what does not exist is not found."""
     made = client.upsert(ADA, tag_names=["a", "b"])
     client.add_tag(made.id, "c")
@@ -37,6 +51,8 @@ def test_tags_by_name_and_by_id(client, tags):
     for contact, tag in (("no such", "c"), (made.id, "no such")):
         with pytest.raises(NotFound):
             client.remove_tag(contact, tag)
+    (wrong,) = meisa.account.taken_mismatches()
+    assert "remove_tag/: id: it: " in wrong
 
 
 def test_events(client, meisa):
@@ -59,6 +75,8 @@ def test_emails(client, meisa):
     assert client.trigger_email("payment_failure", ADA).status == "scheduled"
     with pytest.raises(FixRequest):
         client.trigger_email("unknown", ADA)
+    (wrong,) = meisa.account.taken_mismatches()
+    assert "/emails/trigger/: trigger_key: " in wrong
     meisa.account.suppress(add=[ADA])
     with pytest.raises(Unprocessable):
         client.trigger_email("verification_code", ADA)
@@ -87,14 +105,14 @@ def test_a_key_without_scopes_can_only_ping():
     """Every other call is refused, and says which scope it lacks."""
     options = SandboxOptions(keys=(ApiKey(scopes=()),), limits=())
     with (
-        SandboxServer(Account(options)) as server,
+        watched(options) as server,
         MeisaClient(DEFAULT_API_KEY, base_url=server.base_url) as client,
     ):
         assert not client.ping().api_key.scopes
         for call in (
             lambda: client.upsert(ADA),
             lambda: client.track_event("x", email=ADA),
-            lambda: client.add_tag("c", "t"),
+            lambda: client.add_tag(str(uuid4()), "t"),
             client.unsubscribed_emails,
             lambda: client.trigger_email("verification_code", ADA),
             lambda: client.enroll("win-back", ADA),

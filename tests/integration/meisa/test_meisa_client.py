@@ -10,7 +10,8 @@ from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import judge, request_for
 from meisa_cdc.core.outcome import Answer, Kind
 from meisa_cdc.meisa import MeisaRefused
-from meisa_cdc.sandbox import DEFAULT_API_KEY, Account, Fault, SandboxOptions, SandboxServer
+from meisa_cdc.sandbox import DEFAULT_API_KEY, Fault, SandboxOptions, SandboxServer
+from tests.description import watched
 
 from .conftest import BODY, CANARY, CONTACT, good
 from .scripted_server import Visit
@@ -152,7 +153,7 @@ def test_f73_a_key_rotated_in_its_file_is_picked_up(serve, connect, tmp_path):
 @pytest.fixture
 def sandbox(stack: ExitStack) -> SandboxServer:
     """Return a running sandbox without limits."""
-    return stack.enter_context(SandboxServer(Account(SandboxOptions(limits=()))))
+    return stack.enter_context(watched(SandboxOptions(limits=())))
 
 
 def test_client_and_sandbox_understand_each_other(sandbox, connect):

@@ -12,7 +12,7 @@ from sqlalchemy import NullPool, create_engine
 
 from meisa_cdc.core.errors import InvalidValue, Stop
 from meisa_cdc.core.values import canonical_email, email_key
-from meisa_cdc.demo import appdb, changes
+from meisa_cdc.demo import appdb, morning
 
 ODD = {appdb.WITHOUT_EMAIL, appdb.MALFORMED_EMAIL, *appdb.SHARED_EMAIL}
 TODAY = "2026-11-01"
@@ -123,6 +123,9 @@ def test_nothing_happens_out_of_order(built):
         ("posts", "created_at"),
         ("logins", "at"),
         ("subscriptions", "started_at"),
+        ("payments", "at"),
+        ("activations", "at"),
+        ("beta_signups", "at"),
     ):
         early = f"""
             select count(*) from {table} t join users u on u.id = t.user_id
@@ -195,9 +198,9 @@ def test_a_morning_changes_one_thing_each_for_six_users(built, own):
     assert len(sentences) == len(set(sentences)) == 6
     gone, new = dumped(built) - dumped(own), dumped(own) - dumped(built)
     tables = Counter(statement.split('"')[1] for statement in gone)
-    assert tables == {"users": 2, "subscriptions": 2}
+    assert tables == {"users": 2, "subscriptions": 1}
     tables = Counter(statement.split('"')[1] for statement in new)
-    assert tables == {"users": 3, "subscriptions": 3, "posts": 5}
+    assert tables == {"users": 3, "subscriptions": 2, "posts": 5}
     assert len(touched(built, own)) == 6
 
 
@@ -220,7 +223,7 @@ def test_those_who_are_spared_are_left_alone(built, own, tmp_path):
     shutil.copyfile(built, other)
     newcomer = 401
     with create_engine(f"sqlite:///{other}", poolclass=NullPool).begin() as connection:
-        changes.apply(connection, spared=sorted(first - {newcomer}))
+        morning.apply(connection, spared=sorted(first - {newcomer}))
     assert touched(built, other) & first == {newcomer}
 
 
@@ -237,7 +240,7 @@ def touched(before: Path, after: Path) -> set[int]:
 def test_the_sentences_tell_what_changed(own):
     """The sentences name the people, and what the database holds afterwards."""
     upgrade, churn, milestone, signup, name, address = appdb.changes(own)
-    assert upgrade.endswith("went from standard to pro.")
+    assert upgrade.endswith("went from free to pro.")
     assert churn.endswith("cancelled the pro plan.")
     assert "wrote 5 posts, number 10 among them" in milestone
     assert signup == "Renée Okafor signed up."
@@ -267,6 +270,60 @@ def test_changes_happen_once(own):
     with pytest.raises(Stop, match="already"):
         appdb.changes(own)
     assert dumped(own) == before
+
+
+@pytest.mark.parametrize("users", [100, 140, 180, 220, 260, 400])
+def test_an_afternoon_has_something_of_each_kind(tmp_path, users):
+    """One row comes to each table of what happens once, and two change, none of odd users."""
+    before, after = tmp_path / "before.db", tmp_path / "after.db"
+    appdb.build(before, users=users)
+    appdb.changes(before)
+    shutil.copyfile(before, after)
+    sentences = appdb.happenings(after)
+    assert len(sentences) == len(set(sentences)) == 5
+    gone, new = dumped(before) - dumped(after), dumped(after) - dumped(before)
+    assert Counter(each.split('"')[1] for each in gone) == {"users": 1, "subscriptions": 1}
+    assert Counter(each.split('"')[1] for each in new) == {
+        "users": 1,
+        "subscriptions": 1,
+        "payments": 1,
+        "activations": 1,
+        "beta_signups": 1,
+    }
+    latest = """
+        select user_id from payments where at > :today union all
+        select user_id from activations where at > :today union all
+        select user_id from beta_signups where at > :today
+    """.replace(":today", f"'{TODAY}'")
+    happened = [row[0] for row in asked(after, latest)]
+    assert len(set(happened)) == 3
+    assert not {*happened} & ODD
+
+
+def test_an_afternoon_follows_a_morning_and_happens_once(own):
+    """Before it, and a second time, it is refused, and leaves the database as it is."""
+    for prepare in (list, lambda: (appdb.changes(own), appdb.happenings(own))):
+        prepare()
+        before = dumped(own)
+        with pytest.raises(Stop, match="comes after the morning, and once"):
+            appdb.happenings(own)
+        assert dumped(own) == before
+
+
+def test_payments_follow_subscriptions(built):
+    """A trial has cost nothing; the payment of whoever is past due failed."""
+    assert asked(built, "select distinct status from payments order by 1") == [
+        ("failed",),
+        ("paid",),
+    ]
+    unpaid = """
+        select count(*) from payments p
+        where (p.status = 'failed') != exists (
+            select 1 from subscriptions s where s.user_id = p.user_id
+            and s.status = 'past_due' and s.started_at = p.at
+        )
+    """
+    assert asked(built, unpaid) == [(0,)]
 
 
 def test_even_the_smallest_database_can_change(tmp_path):

@@ -212,8 +212,45 @@ def test_ping_does_without_what_is_absent(make_client, body):
     """Absent, null and meaningless members become the defaults."""
     pinged = make_client(lambda _: httpx.Response(200, json=body)).ping()
     assert pinged == Ping(
-        product="", product_name="", environment="", scopes=(), per_minute=None, per_hour=None
+        product="", product_name="", environment="", scopes=None, per_minute=None, per_hour=None
     )
+
+
+def test_ping_tells_scopes_that_are_none(make_client):
+    """No scopes at all is an answer; absent ones are none."""
+    answer = httpx.Response(200, json={"api_key": {"scopes": []}})
+    assert make_client(lambda _: answer).ping().scopes == ()
+
+
+def test_sequences_are_told_by_slug(make_client):
+    """All of them are asked for, with the status of each."""
+    asked = []
+
+    def listed(request):
+        asked.append(request.url.query)
+        found = [
+            {"slug": "a", "status": "active"},
+            {"slug": "b", "status": "inactive"},
+            {"slug": "c"},
+        ]
+        return httpx.Response(200, json={"results": found})
+
+    assert make_client(listed).sequence_statuses() == {"a": "active", "b": "inactive", "c": ""}
+    assert asked == [b"status=all"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "told"),
+    [
+        (httpx.Response(403, json={"message": "no"}), MeisaRefused, "HTTP 403"),
+        (httpx.Response(503, json={"message": "no"}), MeisaUnavailable, "HTTP 503"),
+        (httpx.Response(200, json={"results": [{}]}), MeisaUnavailable, "its sequences is of no"),
+    ],
+)
+def test_sequences_that_are_not_told(make_client, answer, error, told):
+    """A refusal is for a person, the rest for later."""
+    with pytest.raises(error, match=told):
+        make_client(lambda _: answer).sequence_statuses()
 
 
 def test_ping_takes_a_number_as_id(make_client):

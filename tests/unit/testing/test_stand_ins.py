@@ -155,3 +155,10 @@ def test_a_state_in_memory_outlives_a_crash(step: str, stored: bool):
     with pytest.raises(Crashed):
         state.settle(["7"], lambda key, _: Settled(contact=Contact(external_id=key)), now=1.0)
     assert ("7" in state.load(["7"])) == stored
+
+
+def test_a_meisa_tells_of_its_sequences(meisa: ScriptedMeisa):
+    """None, until a test gives it some."""
+    assert meisa.sequence_statuses() == {}
+    meisa.sequences["trial"] = "active"
+    assert meisa.sequence_statuses() == {"trial": "active"}

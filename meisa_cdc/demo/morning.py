@@ -1,13 +1,14 @@
-"""A morning in the demo's application: the changes that the second run of the tour finds."""
+"""A morning in the demo's application: the changes that the tour finds first."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from meisa_cdc.core.errors import Stop
 from meisa_cdc.demo import history
+from meisa_cdc.demo.crowd import Crowd, name_of, never_subscribed, subscribes_to
 from meisa_cdc.demo.tables import LOGINS, POSTS, SUBSCRIPTIONS, USERS
 
 NOW = history.TODAY + timedelta(hours=9, minutes=12)
@@ -38,7 +39,7 @@ def apply(connection: Connection, *, spared: Sequence[int]) -> list[str]:
         raise Stop(
             "The changes are in this database already.", hint="Build the database anew first."
         )
-    morning = _Morning(connection, spared)
+    morning = _Morning(Crowd(connection, spared))
     return [
         morning.upgrade(),
         morning.churn(),
@@ -69,31 +70,30 @@ def sign_in(connection: Connection, count: int, *, spared: Sequence[int]) -> int
 
 
 class _Morning:
-    """What happens to whom; nobody is picked twice."""
+    """What happens to whom."""
 
-    def __init__(self, connection: Connection, spared: Sequence[int]) -> None:
-        self._connection = connection
-        self._picked = list(spared)
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._connection = crowd.connection
 
     def upgrade(self) -> str:
-        user = self._someone(_subscribes_to(history.STANDARD))
-        cycle = self._end_subscription(user)
+        user = self._crowd.someone(never_subscribed())
         self._connection.execute(
             insert(SUBSCRIPTIONS).values(
                 user_id=user.id,
                 plan_id=history.PRO["id"],
                 status="active",
-                billing_cycle=cycle,
-                mrr_cents=history.monthly_revenue(history.PRO, cycle),
+                billing_cycle="monthly",
+                mrr_cents=history.monthly_revenue(history.PRO, "monthly"),
                 started_at=NOW,
             )
         )
-        return f"{_name(user)} went from standard to pro."
+        return f"{name_of(user)} went from free to pro."
 
     def churn(self) -> str:
-        user = self._someone(_subscribes_to(history.PRO))
+        user = self._crowd.someone(subscribes_to(history.PRO))
         self._end_subscription(user)
-        return f"{_name(user)} cancelled the pro plan."
+        return f"{name_of(user)} cancelled the pro plan."
 
     def milestone(self) -> str:
         made = (
@@ -102,7 +102,7 @@ class _Morning:
             .group_by(POSTS.c.user_id)
             .having(func.count().between(MILESTONE - NEW_POSTS, MILESTONE - 1))
         )
-        user = self._someone(USERS.c.id.in_(made))
+        user = self._crowd.someone(USERS.c.id.in_(made))
         self._connection.execute(
             insert(POSTS),
             [
@@ -110,54 +110,28 @@ class _Morning:
                 for each in range(NEW_POSTS)
             ],
         )
-        return f"{_name(user)} wrote {NEW_POSTS} posts, number {MILESTONE} among them."
+        return f"{name_of(user)} wrote {NEW_POSTS} posts, number {MILESTONE} among them."
 
     def signup(self) -> str:
         self._connection.execute(insert(USERS).values(NEWCOMER))
         return f"{NEWCOMER['first_name']} {NEWCOMER['last_name']} signed up."
 
     def new_name(self) -> str:
-        user = self._someone(USERS.c.last_name.is_not(None), USERS.c.country == "ES")
-        self._update(user, last_name=f"{user.last_name} Blanco")
-        return f"{_name(user)} corrected the last name: it is {user.last_name} Blanco."
+        user = self._crowd.someone(USERS.c.last_name.is_not(None), USERS.c.country == "ES")
+        self._crowd.update(user, last_name=f"{user.last_name} Blanco")
+        return f"{name_of(user)} corrected the last name: it is {user.last_name} Blanco."
 
     def new_address(self) -> str:
-        user = self._someone(USERS.c.email == func.lower(USERS.c.email))
+        user = self._crowd.someone(USERS.c.email == func.lower(USERS.c.email))
         local = user.email.partition("@")[0]
         address = f"{local}.work@example.org"
-        self._update(user, email=address)
-        return f"{_name(user)} changed the address from {user.email} to {address}."
+        self._crowd.update(user, email=address)
+        return f"{name_of(user)} changed the address from {user.email} to {address}."
 
-    def _someone(self, *conditions: ColumnElement[bool]) -> Row[Any]:
-        found = self._connection.execute(
-            select(USERS)
-            .where(USERS.c.id.not_in(self._picked), *conditions)
-            .order_by(USERS.c.id)
-            .limit(1)
-        ).one()
-        self._picked.append(found.id)
-        return found
-
-    def _update(self, user: Row[Any], **values: object) -> None:
-        self._connection.execute(update(USERS).where(USERS.c.id == user.id).values(values))
-
-    def _end_subscription(self, user: Row[Any]) -> str:
-        """Cancel the running subscription; return its billing cycle."""
+    def _end_subscription(self, user: Row[Any]) -> None:
         ended = (
             update(SUBSCRIPTIONS)
             .where(SUBSCRIPTIONS.c.user_id == user.id, SUBSCRIPTIONS.c.status == "active")
             .values(status="canceled", canceled_at=NOW)
-            .returning(SUBSCRIPTIONS.c.billing_cycle)
         )
-        return str(self._connection.execute(ended).scalar_one())
-
-
-def _subscribes_to(plan: history.Row) -> ColumnElement[bool]:
-    running = select(SUBSCRIPTIONS.c.user_id).where(
-        SUBSCRIPTIONS.c.status == "active", SUBSCRIPTIONS.c.plan_id == plan["id"]
-    )
-    return USERS.c.id.in_(running)
-
-
-def _name(user: Row[Any]) -> str:
-    return " ".join(part for part in (user.first_name, user.last_name) if part)
+        self._connection.execute(ended)
