@@ -57,7 +57,7 @@ class Tour:
         Account(options)
     )
     #: People that the app has; each is a request of the first load.
-    users: int = 1200
+    users: int = 2000
 
     @property
     def app_database(self) -> Path:
