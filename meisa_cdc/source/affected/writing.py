@@ -1,0 +1,162 @@
+"""Key queries as SQL text."""
+
+from collections.abc import Collection, Iterable, Mapping as Dict, Sequence
+
+from sqlglot import exp
+
+from meisa_cdc.source.affected.answers import (
+    CHANGED,
+    OLD,
+    Bound,
+    Images,
+    KeyColumns,
+    KeyQuery,
+    Parameter,
+    Shape,
+)
+from meisa_cdc.source.affected.branches import Settled, Source, names_in
+from meisa_cdc.source.affected.plain import Expr
+
+#: Types whose values have one text each, and of which equal ones have the same text.
+SAME_TEXT = (
+    {"smallint", "integer", "bigint", "int", "int2", "int4", "int8"},
+    {"text", "character varying", "varchar"},
+    {"uuid"},
+)
+PLACEHOLDERS = {"postgres": "${}"}
+
+
+def key_columns(found: Sequence[Settled], tables: Dict[str, Shape]) -> KeyColumns | None:
+    """Return the columns of the changed rows that hold the keys, if they do in every branch."""
+    columns = [_key_column(each, tables) for each in found]
+    named = [column for column in columns if column is not None]
+    return KeyColumns(columns=tuple(dict.fromkeys(named))) if len(named) == len(columns) else None
+
+
+def _key_column(found: Settled, tables: Dict[str, Shape]) -> str | None:
+    """Return the column of the changed row that is the key or has to equal it."""
+    if not isinstance(found.key, exp.Column):
+        return None
+    types = {
+        source.name: tables[source.table].columns for source in (found.changed, *found.others)
+    }
+    equal, size = [found.key], 0
+    while len(equal) > size:
+        size = len(equal)
+        for condition in found.conditions:
+            if isinstance(condition, exp.EQ):
+                sides = [condition.this, condition.expression]
+                known = [side for side in sides if side in equal]
+                equal += (s for s in sides if known and s not in equal and _same(s, found.key, types))
+    own = (each.name for each in equal if each.table == found.changed.name)
+    first = next(own, None)
+    return first if first is not None and _same(found.key, found.key, types) else None
+
+
+def _same(one: Expr, other: Expr, types: Dict[str, Dict[str, str]]) -> bool:
+    if not isinstance(one, exp.Column) or not isinstance(other, exp.Column):
+        return False
+    kinds = {types[each.table][each.name].partition("(")[0].lower() for each in (one, other)}
+    return any(kinds <= same for same in SAME_TEXT)
+
+
+def key_query(found: Sequence[Settled], tables: Dict[str, Shape], grammar: str) -> KeyQuery:
+    """Return the query that yields the keys of all branches."""
+    return _Writing(found, tables, grammar).query()
+
+
+class _Writing:
+    """One text; numbers the parameters as they come."""
+
+    def __init__(
+        self, found: Sequence[Settled], tables: Dict[str, Shape], grammar: str
+    ) -> None:
+        self._found = found
+        self._tables = tables
+        self._grammar = grammar
+        self._parameters: list[Parameter] = []
+
+    def query(self) -> KeyQuery:
+        """Return the text and what its placeholders stand for."""
+        needed = self._needed()
+        images = [self._images(*each, columns) for each, columns in needed.items()]
+        selects = [self._select(each, needed) for each in self._found]
+        text = f"with {', '.join(images)}\n" + "\nunion\n".join(dict.fromkeys(selects))
+        return KeyQuery(text=text, parameters=tuple(self._parameters))
+
+    def _needed(self) -> dict[tuple[str, str], list[str]]:
+        """Return the columns of each image relation, by table and kind."""
+        needed: dict[tuple[str, str], list[str]] = {}
+        for found in self._found:
+            for source in (found.changed, *found.others):
+                kind = CHANGED if source.changed else OLD
+                columns = needed.setdefault((source.table, kind), [])
+                columns += (each for each in self._used(found, source) if each not in columns)
+        return needed
+
+    def _used(self, found: Settled, source: Source) -> list[str]:
+        """Return the columns of a source, in the order of its table; one at least."""
+        used = {
+            column.name
+            for expression in (found.key, *found.conditions)
+            for column in expression.find_all(exp.Column)
+            if column.table == source.name
+        }
+        columns = self._tables[source.table].columns
+        return [each for each in columns if each in used] or [next(iter(columns))]
+
+    def _images(self, table: str, kind: str, columns: Sequence[str]) -> str:
+        shape = self._tables[table]
+        name = image_name(shape.name, kind)
+        names = ", ".join(map(quoted, columns))
+        if self._grammar != "postgres":
+            return f"{name} ({names}) as (…)"
+        places = [
+            self._place(Images(table=shape.name, which=kind, column=each)) for each in columns
+        ]
+        arrays = ", ".join(f"{place}::text[]" for place in places)
+        casts = ", ".join(f"{quoted(each)}::{shape.columns[each]}" for each in columns)
+        return f"{name} ({names}) as (select {casts} from unnest({arrays}) as i ({names}))"
+
+    def _place(self, parameter: Parameter) -> str:
+        if parameter not in self._parameters:
+            self._parameters.append(parameter)
+        if self._grammar == "postgres":
+            return f"${self._parameters.index(parameter) + 1}"
+        return f":{parameter.name}" if isinstance(parameter, Bound) else "?"
+
+    def _select(self, found: Settled, needed: Dict[tuple[str, str], list[str]]) -> str:
+        sources = ",\n  ".join(
+            self._source(each, needed) for each in (found.changed, *found.others)
+        )
+        where = "\n  and ".join(dict.fromkeys(map(self._written, found.conditions)))
+        text = f"select distinct {self._written(found.key)} as external_id\nfrom {sources}"
+        return f"{text}\nwhere {where}" if where else text
+
+    def _source(self, source: Source, needed: Dict[tuple[str, str], list[str]]) -> str:
+        shape = self._tables[source.table]
+        if source.changed:
+            return f"{image_name(shape.name, CHANGED)} as {source.name}"
+        columns = ", ".join(map(quoted, needed[source.table, OLD]))
+        # Without `offset 0` the planner would read the whole table, for want of another way to
+        # look up rows in both parts.
+        old = f"(select {columns} from {image_name(shape.name, OLD)} offset 0)"
+        return f"(select {columns} from {shape.name} union all {old}) as {source.name}"
+
+    def _written(self, expression: Expr) -> str:
+        whole = exp.Paren(this=expression.copy())
+        for node in list(whole.find_all(exp.Parameter, exp.Placeholder)):
+            place = self._place(Bound(name=node.name))
+            node.replace(exp.Var(this=place))
+        text: str = whole.this.sql(dialect=self._grammar)
+        return text
+
+
+def image_name(table: str, kind: str) -> str:
+    """Return the name of the relation that holds images of a table."""
+    return quoted(f"{kind} {table.replace(chr(34), '')}")
+
+
+def quoted(name: str) -> str:
+    """Return a name in quotes."""
+    return '"' + name.replace('"', '""') + '"'
