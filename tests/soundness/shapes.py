@@ -9,9 +9,7 @@ TABLES = {
     "posts": {"rid": "int", "id": "int", "author": "int", "ref": "int", "size": "int"},
 }
 
-SHAPES = tuple(
-    " ".join(each.split())
-    for each in """
+_SHAPES = """
 select id as external_id, name from users
 ;
 select u.id as external_id, u.name || u.boss as x from users u where u.team = 1 or u.boss is null
@@ -68,10 +66,12 @@ where exists (select 1 from posts p where p.author = u.id)
 select u.id as external_id, u.name from users u
 where not exists (select 1 from posts p where p.author = u.id and p.size > 1)
 ;
-select u.id as external_id from users u where exists (select from subs s join plans p on p.id = s.plan
+select u.id as external_id from users u where exists (select from subs s join plans p on p.id =
+s.plan
 where s.user_id = u.id and p.kind = 'a')
 ;
-select u.id as external_id from users u where not exists (select 1 from subs s where s.user_id = u.id
+select u.id as external_id from users u where not exists (select 1 from subs s where s.user_id =
+u.id
 and exists (select 1 from plans p where p.id = s.plan and p.kind = 'a'))
 ;
 select u.id as external_id from users u where u.id in (select author from posts)
@@ -88,7 +88,8 @@ select u.id as external_id, u.boss in (select author from posts) as known from u
 ;
 select u.id as external_id, (u.id, u.boss) not in (select author, ref from posts) as x from users u
 ;
-select u.id as external_id from users u where (u.id, u.team) in (select p.author, p.ref from posts p)
+select u.id as external_id from users u where (u.id, u.team) in (select p.author, p.ref from posts
+p)
 ;
 select u.id as external_id from users u where u.name = 'a' or exists (select 1 from subs s
 where s.user_id = u.id)
@@ -101,7 +102,8 @@ from users u where u.team is not null
 select u.id as external_id, coalesce((select t.kind from teams t where t.id = u.team
 order by t.rid limit 1), '-') as kind from users u
 ;
-select u.id as external_id, array(select p.size from posts p where p.author = u.id order by p.rid) as a
+select u.id as external_id, array(select p.size from posts p where p.author = u.id order by p.rid)
+as a
 from users u
 ;
 select u.id as external_id, case when exists (select 1 from teams t where t.owner = u.id)
@@ -133,18 +135,21 @@ select id as external_id from users intersect select user_id from subs where sta
 select x.id as external_id, t.kind from (select id, team from users union all
 select user_id, plan from subs) x join teams t on t.id = x.team
 ;
-select p.author as external_id, p.size, row_number() over (partition by p.author order by p.rid) as n
+select p.author as external_id, p.size, row_number() over (partition by p.author order by p.rid) as
+n
 from posts p
 ;
 select x.author as external_id, x.size from (select p.author, p.size,
-row_number() over (partition by p.author order by p.size desc nulls last, p.rid) as n from posts p) x
+row_number() over (partition by p.author order by p.size desc nulls last, p.rid) as n from posts p)
+x
 where x.n = 1
 ;
 select u.id as external_id, x.plan, pl.price from users u join (select s.user_id, s.plan,
 row_number() over (partition by s.user_id order by s.rid) as n from subs s) x
 on x.user_id = u.id and x.n = 1 join plans pl on pl.id = x.plan
 ;
-select p.author as external_id, sum(p.size) over w as s, count(*) over (partition by p.author, p.ref)
+select p.author as external_id, sum(p.size) over w as s, count(*) over (partition by p.author,
+p.ref)
 as c from posts p window w as (partition by p.author)
 ;
 select distinct on (s.user_id) s.user_id as external_id, s.plan, s.state from subs s
@@ -153,7 +158,8 @@ order by s.user_id, s.rid desc
 select distinct on (external_id) u.id as external_id, s.plan from users u
 left join subs s on s.user_id = u.id order by external_id, s.rid, u.rid
 ;
-select u.id as external_id, x.plan, p.price from users u join (select distinct on (user_id) user_id, plan
+select u.id as external_id, x.plan, p.price from users u join (select distinct on (user_id)
+user_id, plan
 from subs order by user_id, rid) x on x.user_id = u.id left join plans p on p.id = x.plan
 ;
 select u.id as external_id, l.size from users u cross join lateral (select p.size from posts p
@@ -177,7 +183,8 @@ left join users c on c.id = b.boss
 select b.id as external_id, count(u.id) as n from users b left join users u on u.boss = b.id
 group by b.id
 ;
-select coalesce(u.id, s.user_id) as external_id, s.state from users u join subs s on s.user_id = u.id
+select coalesce(u.id, s.user_id) as external_id, s.state from users u join subs s on s.user_id =
+u.id
 ;
 select 'u' || u.id as external_id, u.name from users u join subs s on s.user_id = u.id
 ;
@@ -192,7 +199,8 @@ join users u on u.team = t.id join posts p on p.author = u.id where t.kind <> 'b
 select u.id as external_id, x.n from users u join (select s.plan, count(*) as n from subs s
 group by s.plan) x on x.plan = u.team
 ;
-select u.id as external_id, x.n from users u left join (select s.plan, p.kind, count(*) as n from subs s
+select u.id as external_id, x.n from users u left join (select s.plan, p.kind, count(*) as n from
+subs s
 left join plans p on p.id = s.plan group by s.plan, p.kind) x on x.plan = u.team and x.kind = u.name
 ;
 select u.id as external_id, u.name from users u where now() > '2020-01-01' and u.team = 1
@@ -231,12 +239,14 @@ select u.id as external_id from users u where (select count(*) from plans) > u.t
 ;
 select coalesce(u.id, s.user_id) as external_id from users u full join subs s on s.user_id = u.id
 ;
-select coalesce(s.user_id, u.id) as external_id, s.plan from users u left join subs s on s.user_id = u.id
+select coalesce(s.user_id, u.id) as external_id, s.plan from users u left join subs s on s.user_id
+= u.id
 ;
 select coalesce(u.id, p.author) as external_id, p.size, s.state from posts p
 left join users u on u.id = p.author left join subs s on s.user_id = u.boss
 ;
 with recursive up as (select id, boss from users union select u.id, p.boss from up p
 join users u on u.id = p.boss) select id as external_id, boss from up
-""".split("\n;\n")
-)
+"""
+#: Each is a mapping.
+SHAPES = tuple(" ".join(each.split()) for each in _SHAPES.split(";"))

@@ -52,7 +52,9 @@ def asked(
 
     `bound`: the mapping's own values, by the names of their placeholders.
     """
-    relevant = {each.table: _relevant(each, changes.get(each.table, ())) for each in derivation.tables}
+    relevant = {
+        each.table: _relevant(each, changes.get(each.table, ())) for each in derivation.tables
+    }
     keys: set[str] = set()
     statements: list[Statement] = []
     try:

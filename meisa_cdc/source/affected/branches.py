@@ -4,15 +4,16 @@ An outer join stays visible as a group: a path of numbers, `()` for what every r
 conditions of a group exist only in rows where that nullable side was found.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping as Dict
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeAlias
 
 from sqlglot import exp
+from sqlglot.expressions import Expr
 
 from meisa_cdc.source.affected.answers import FullScan, beyond
-from meisa_cdc.source.affected.plain import Expr, is_strict
+from meisa_cdc.source.affected.plain import is_strict
 
 Group: TypeAlias = tuple[int, ...]
 #: What a column of a branch is, or why that is not known.
@@ -21,10 +22,6 @@ Known: TypeAlias = Expr | FullScan
 UNCONNECTED = beyond(
     "no condition ties its rows to the key",
     "Join it by an equality of columns, on the way to the key.",
-)
-NULLABLE = FullScan(
-    reason="the key comes from the right side of a LEFT JOIN",
-    advice="Make it an inner join, or take the key from the left side.",
 )
 
 
@@ -35,6 +32,8 @@ class Source:
     name: str
     #: Name of the table in the query that is read.
     table: str
+    #: Name -> type of its columns.
+    types: Dict[str, str]
     #: Whether it stands for the images of changed rows.
     changed: bool
     group: Group
@@ -81,44 +80,101 @@ def names_in(expression: Expr) -> set[str]:
     return {column.table for column in expression.find_all(exp.Column)}
 
 
-def settled(branch: Branch, key: Expr) -> Settled:
-    """Return what finds the keys of a branch. Raises Beyond."""
+def settled(branch: Branch, key: Expr) -> Iterator[Settled]:
+    """Yield what finds the keys of a branch. Raises Beyond."""
     (changed,) = (source for source in branch.sources if source.changed)
     # A row without a key is nobody's, so the key may be taken for being there.
     with_key = Condition(expression=exp.Not(this=exp.Is(this=key, expression=exp.Null())), group=())
-    reduced = _Groups(replace(branch, conditions=(*branch.conditions, with_key))).reduced()
-    places = {source.name: source.group for source in reduced.sources}
-    if any(places[name] for name in names_in(key)):
-        raise beyond(NULLABLE.reason, NULLABLE.advice)
-    *conditions, _ = _kept(reduced, places[changed.name])
-    reached, conditions = _connected(changed.name, conditions)
-    if not names_in(key) or not names_in(key) <= reached:
-        raise UNCONNECTED
-    others = (source for source in reduced.sources if source.name in reached - {changed.name})
-    return Settled(changed=changed, others=tuple(others), conditions=tuple(conditions), key=key)
+    reduced = _reduced(replace(branch, conditions=(*branch.conditions, with_key)))
+    reduced = replace(reduced, conditions=reduced.conditions[:-1])
+    for variant, known in _variants(reduced, key):
+        places = {source.name: source.group for source in variant.sources}
+        kept = _kept(variant, places[changed.name])
+        if any(map(_never_holds, kept)):
+            continue
+        reached, conditions = _connected(changed.name, kept)
+        if not names_in(known) or not names_in(known) <= reached:
+            raise UNCONNECTED
+        others = (each for each in variant.sources if each.name in reached - {changed.name})
+        yield Settled(
+            changed=changed, others=tuple(others), conditions=tuple(conditions), key=known
+        )
 
 
-@dataclass(slots=True)
-class _Groups:
-    """Turns outer joins into inner ones where a condition says that the row is there."""
+def _reduced(branch: Branch) -> Branch:
+    """Return the branch with inner joins for the outer ones that are none.
 
-    branch: Branch
-    gone: set[Group] = field(default_factory=set)
+    That is where a condition around the join needs what it brings.
+    """
+    while found := next(_needless(branch), None):
+        branch = _without(branch, found)
+    return branch
 
-    def reduced(self) -> Branch:
-        """Return an equivalent branch with as few groups as possible."""
-        while found := next(self._needless(), None):
-            self.branch = _without(self.branch, found)
-        return self.branch
 
-    def _needless(self) -> Iterator[Group]:
-        places = {source.name: source.group for source in self.branch.sources}
-        for condition in self.branch.conditions:
-            if is_strict(condition.expression):
-                for name in names_in(condition.expression):
-                    group, at = places[name], condition.group
-                    if len(group) > len(at) and group[: len(at)] == at:
-                        yield group
+def _needless(branch: Branch) -> Iterator[Group]:
+    places = {source.name: source.group for source in branch.sources}
+    for condition in branch.conditions:
+        if is_strict(condition.expression):
+            for name in names_in(condition.expression):
+                group, at = places[name], condition.group
+                if len(group) > len(at) and group[: len(at)] == at:
+                    yield group
+
+
+def _variants(branch: Branch, key: Expr) -> Iterator[tuple[Branch, Expr]]:
+    """Yield the branch for each way in which the nullable sides of its key may be there or not."""
+    places = {source.name: source.group for source in branch.sources}
+    nullable = sorted({places[name][:1] for name in names_in(key)} - {()})
+    if not nullable:
+        yield branch, key
+        return
+    yield from _variants(_without(branch, nullable[0]), key)
+    inside = {each.name: each for each in branch.sources if each.group[:1] == nullable[0]}
+    absent = _nulled(key, inside)
+    # Where no column is left, the key is NULL as a rule, and else the same for everybody.
+    if names_in(absent) or not _is_null(absent):
+        yield from _variants(_absent(branch, nullable[0], inside), absent)
+
+
+def _absent(branch: Branch, group: Group, inside: Dict[str, Source]) -> Branch:
+    """Return the branch for rows that found no match in a group; its sources are `inside`."""
+    conditions = [
+        replace(each, expression=_nulled(each.expression, inside))
+        if each.group[:1] != group
+        else each
+        for each in branch.conditions
+    ]
+    if any(source.changed for source in inside.values()):
+        # Which row lost its match, or is losing it now, the changed row tells.
+        return replace(branch, conditions=tuple(conditions))
+    return replace(
+        branch,
+        sources=tuple(each for each in branch.sources if each.name not in inside),
+        conditions=tuple(each for each in conditions if each.group[:1] != group),
+    )
+
+
+def _nulled(expression: Expr, sources: Dict[str, Source]) -> Expr:
+    """Return an expression with NULL in place of the columns of some sources."""
+    whole = exp.Paren(this=expression.copy())
+    for column in list(whole.find_all(exp.Column)):
+        if column.table in sources:
+            kind = sources[column.table].types[column.name]
+            column.replace(exp.cast(exp.Null(), exp.DataType.build(kind, "postgres", udt=True)))
+    nulled: Expr = whole.this
+    return nulled
+
+
+def _never_holds(condition: Expr) -> bool:
+    return is_strict(condition) and any(map(_is_null, condition.iter_expressions()))
+
+
+def _is_null(expression: Expr) -> bool:
+    if isinstance(expression, exp.Coalesce):
+        return all(_is_null(each) for each in (expression.this, *expression.expressions))
+    return isinstance(expression, exp.Null) or (
+        isinstance(expression, exp.Paren | exp.Cast) and _is_null(expression.this)
+    )
 
 
 def _without(branch: Branch, gone: Group) -> Branch:
@@ -156,9 +212,7 @@ def _kept(branch: Branch, start: Group) -> list[Expr]:
             inside = any(group[: len(at)] == at for group in foreign)
             if not foreign or (not inside and is_strict(condition.expression)):
                 found[number] = condition.expression
-                present |= {
-                    group[:length] for group in foreign for length in range(len(group) + 1)
-                }
+                present |= {group[:length] for group in foreign for length in range(len(group) + 1)}
                 changing = True
     return [found[number] for number in sorted(found)]
 

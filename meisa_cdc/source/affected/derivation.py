@@ -1,6 +1,6 @@
 """Which contacts does a changed row affect: derived from a mapping's own SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.source.affected.answers import (
@@ -15,13 +15,12 @@ from meisa_cdc.source.affected.answers import (
 from meisa_cdc.source.affected.branches import Branch, Settled, settled
 from meisa_cdc.source.affected.plain import unsteady
 from meisa_cdc.source.affected.reading import Reading, read, tables_in
-from meisa_cdc.source.affected.relaxing import Relaxation, Scope
+from meisa_cdc.source.affected.relaxing import Relaxation
+from meisa_cdc.source.affected.scope import Scope
 from meisa_cdc.source.affected.writing import key_columns, key_query
 
 
-def derive(
-    text: str, grammar: str, catalogue: Catalogue, *, key: str = KEY_COLUMN
-) -> Derivation:
+def derive(text: str, grammar: str, catalogue: Catalogue, *, key: str = KEY_COLUMN) -> Derivation:
     """Return how the keys are found that changed rows affect; `grammar` as sqlglot calls it."""
     try:
         reading = read(text, grammar, catalogue)
@@ -35,23 +34,19 @@ def derive(
         )
         for number, shape in reading.tables.items()
     )
-    return Derivation(
-        tables=tuple(tables), unsteady=tuple(dict.fromkeys(unsteady(reading.tree)))
-    )
+    return Derivation(tables=tuple(tables), unsteady=tuple(dict.fromkeys(unsteady(reading.tree))))
 
 
-def _answer(
-    reading: Reading, grammar: str, catalogue: Catalogue, table: str, key: str
-) -> Answer:
+def _answer(reading: Reading, grammar: str, catalogue: Catalogue, table: str, key: str) -> Answer:
     try:
         branches = Relaxation(reading, catalogue, table).changed(reading.tree, Scope())
-        found = [_settled(branch, key) for branch in branches]
+        found = [each for branch in branches for each in _settled(branch, key)]
     except Beyond as error:
         return error.answer
     return key_columns(found, reading.tables) or key_query(found, reading.tables, grammar)
 
 
-def _settled(branch: Branch, key: str) -> Settled:
+def _settled(branch: Branch, key: str) -> Iterator[Settled]:
     known = dict(branch.columns).get(key)
     if known is None:
         raise beyond(f"no column is called {key}", f"Call one {key}.")

@@ -5,11 +5,9 @@ condition that holds too seldom would lose keys, one that is left out never does
 """
 
 from collections.abc import Collection, Iterator
-from typing import TypeAlias
 
 from sqlglot import exp
-
-Expr: TypeAlias = exp.Expression
+from sqlglot.expressions import Expr
 
 PLAIN = (
     exp.Column,
@@ -85,14 +83,13 @@ CLOCKS = (
     exp.Rand,
     exp.Uuid,
 )
-#: Functions that the parser has no node for, and that yield something else each time.
-UNSTEADY = frozenset(
-    """
+_UNSTEADY = """
     age array_sample array_shuffle clock_timestamp gen_random_uuid getdate julianday newid now
     random random_normal randomblob statement_timestamp sysdate timeofday transaction_timestamp
     unix_timestamp utc_date utc_time utc_timestamp uuid_generate_v4 uuidv4 uuidv7
-    """.split()
-)
+"""
+#: Functions that the parser has no node for, and that yield something else each time.
+UNSTEADY = frozenset(_UNSTEADY.split())
 
 
 def is_plain(expression: Expr, functions: Collection[str]) -> bool:

@@ -2,23 +2,22 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import cast
 
 from sqlglot import MappingSchema, exp, parse_one
 from sqlglot.errors import SqlglotError
+from sqlglot.expressions import Expr
 from sqlglot.optimizer.qualify import qualify
 
 from meisa_cdc.source.affected.answers import Catalogue, Shape, beyond
 from meisa_cdc.source.affected.plain import called, queries_in
 
-#: Functions in FROM whose rows depend on their arguments alone.
-ROW_FUNCTIONS = frozenset(
-    """
+_ROW_FUNCTIONS = """
     generate_series json_array_elements json_array_elements_text json_each json_each_text
     json_object_keys jsonb_array_elements jsonb_array_elements_text jsonb_each jsonb_each_text
     jsonb_object_keys regexp_matches regexp_split_to_table string_to_table unnest
-    """.split()
-)
+"""
+#: Functions in FROM whose rows depend on their arguments alone.
+ROW_FUNCTIONS = frozenset(_ROW_FUNCTIONS.split())
 #: Queries one inside the other; the parser and we go down one level a call.
 DEEPEST = 24
 UNREADABLE = beyond("its SQL is not understood well enough", "Write it in plainer SQL.")
@@ -26,7 +25,7 @@ UNREADABLE = beyond("its SQL is not understood well enough", "Write it in plaine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A query whose tables are called by numbers: `t0`, `t1`, …"""
+    """A query whose tables are called by numbers: `t0`, `t1` and so on."""
 
     tree: exp.Query
     #: Number -> shape.
@@ -83,7 +82,7 @@ def written(table: exp.Table) -> str:
     return ".".join(part.name for part in table.parts)
 
 
-def _tables(tree: exp.Expression) -> Iterator[exp.Table]:
+def _tables(tree: Expr) -> Iterator[exp.Table]:
     """Yield the tables of a query, not the names that it gives to parts of itself."""
     for table in tree.find_all(exp.Table):
         if isinstance(table.this, exp.Identifier) and not _is_named_query(table):
@@ -93,18 +92,20 @@ def _tables(tree: exp.Expression) -> Iterator[exp.Table]:
 def _is_named_query(table: exp.Table) -> bool:
     if table.args.get("db"):
         return False
-    node: exp.Expression | None = table
-    while node is not None:
-        inside, node = node, node.parent
-        if isinstance(node, exp.With):
+    inside: Expr = table
+    while inside.parent is not None:
+        around = inside.parent
+        if isinstance(around, exp.With):
             # A part sees those before it; one that is recursive itself, too.
-            place = node.expressions.index(inside) + bool(node.args.get("recursive"))
-            named, node = node.expressions[:place], node.parent
+            place = around.expressions.index(inside) + bool(around.args.get("recursive"))
+            named = around.expressions[:place]
+            around = around.parent or around
         else:
-            clause = node.args.get("with_") if node is not None else None
+            clause = around.args.get("with_")
             named = clause.expressions if clause is not None else []
         if any(each.alias == table.name for each in named):
             return True
+        inside = around
     return False
 
 
@@ -167,7 +168,9 @@ def _refuse(tree: exp.Query, catalogue: Catalogue) -> None:
 
 
 def _has_totals(group: exp.Group) -> bool:
-    empty = [each for each in group.expressions if isinstance(each, exp.Tuple) and not each]
+    empty = [
+        each for each in group.expressions if isinstance(each, exp.Tuple) and not each.expressions
+    ]
     several = [group.args.get(name) for name in ("rollup", "cube", "grouping_sets", "totals")]
     return any(several) or not group.expressions or bool(empty)
 
@@ -190,14 +193,15 @@ def _refuse_function(function: exp.Anonymous, opaque: Collection[str]) -> None:
 
 def _refuse_table(table: exp.Table) -> None:
     if isinstance(table.this, exp.Identifier):
-        if table.args.get("only") or table.alias_column_names and not _is_named_query(table):
+        if table.args.get("only") or (table.alias_column_names and not _is_named_query(table)):
             raise beyond("a table is read with ONLY or under other column names", "Leave them out.")
     elif not isinstance(table.this, exp.Anonymous) or called(table.this) not in ROW_FUNCTIONS:
         raise beyond("it calls a function in FROM", "Select from tables.")
 
 
 def _depth(query: exp.Query) -> int:
-    deepest, pending = 0, [(cast("exp.Expression", query), 0)]
+    deepest = 0
+    pending: list[tuple[Expr, int]] = [(query, 0)]
     while pending:
         node, depth = pending.pop()
         depth += isinstance(node, exp.Query)
@@ -206,7 +210,7 @@ def _depth(query: exp.Query) -> int:
     return deepest
 
 
-def conditions_on_queries(expression: exp.Expression) -> Iterator[tuple[exp.Query, exp.In | None]]:
+def conditions_on_queries(expression: Expr) -> Iterator[tuple[exp.Query, exp.In | None]]:
     """Yield each query inside an expression, with the IN that it is the list of."""
     for query in queries_in(expression):
         parent = query.parent

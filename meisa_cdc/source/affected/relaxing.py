@@ -8,104 +8,32 @@ these rows tell it as it is; a condition is kept where all its columns are known
 taken away for good: whatever is left out of a query makes for more rows, never fewer.
 """
 
-from collections.abc import Callable, Iterator, Mapping as Dict, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count, zip_longest
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import TypeAlias
 
 from sqlglot import exp
+from sqlglot.expressions import Expr
 
 from meisa_cdc.source.affected.answers import Catalogue, FullScan, beyond
 from meisa_cdc.source.affected.branches import Branch, Condition, Group, Known, Source
-from meisa_cdc.source.affected.plain import Expr, aggregates, conjuncts, is_plain, made_of
+from meisa_cdc.source.affected.knowing import (
+    AGGREGATED,
+    CALCULATED,
+    CUT,
+    WINDOWED,
+    Limit,
+    limited,
+    limits_of,
+)
+from meisa_cdc.source.affected.plain import aggregates, conjuncts, is_plain
 from meisa_cdc.source.affected.reading import Reading, conditions_on_queries
+from meisa_cdc.source.affected.scope import Item, Scope, with_named
 
 #: Branches that a key query may have; each is planned by itself.
 MOST_BRANCHES = 64
 TOO_MANY = beyond("it has too many alternatives", "Split it into several mappings.")
-CALCULATED = FullScan(
-    reason="the key is calculated in a way that cannot be followed",
-    advice="Take the key from a column as it is.",
-)
-AGGREGATED = FullScan(
-    reason="the key comes from an aggregate",
-    advice="Group by the key.",
-)
-CUT = FullScan(
-    reason="a LIMIT picks among the rows of all keys",
-    advice="Remove it, or number the rows with PARTITION BY the key.",
-)
-UNGROUPED = FullScan(
-    reason="the key is not among the GROUP BY expressions",
-    advice="Group by the key.",
-)
-UNPARTITIONED = FullScan(
-    reason="a window function looks at the rows of all keys",
-    advice="Add PARTITION BY the key to it.",
-)
-INDISTINCT = FullScan(
-    reason="the key is not among the DISTINCT ON expressions",
-    advice="Add the key to them.",
-)
-WINDOWED = FullScan(
-    reason="the key comes from a window function",
-    advice="Take the key from a column as it is.",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """What names mean at a place of the query."""
-
-    #: Alias -> column -> its meaning.
-    relations: Dict[str, Dict[str, Known]] = field(default_factory=dict)
-    #: Name of a part of the query -> the part, and the scope that it stands in.
-    named: "Dict[str, tuple[exp.Query, Scope]]" = field(default_factory=dict)
-    outer: "Scope | None" = None
-
-    def meaning(self, column: exp.Column) -> Known:
-        """Return what a column is."""
-        scope: Scope | None = self
-        while scope is not None:
-            if column.table in scope.relations:
-                return scope.relations[column.table].get(column.name, CALCULATED)
-            scope = scope.outer
-        return CALCULATED
-
-    def query(self, name: str) -> "tuple[exp.Query, Scope] | None":
-        """Return the part of the query that has a name."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.named:
-                return scope.named[name]
-            scope = scope.outer
-        return None
-
-    def also(self, alias: str, columns: Dict[str, Known]) -> "Scope":
-        """Return the scope with one more relation."""
-        return replace(self, relations={**self.relations, alias: columns})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """Something in FROM."""
-
-    node: Expr
-    group: Group
-    #: What its rows have to fulfil, and the group that the conditions are of.
-    on: tuple[Expr, ...] = ()
-
-    @property
-    def alias(self) -> str:
-        """The name that its columns have in front."""
-        return str(self.node.alias_or_name)
-
-    @property
-    def lateral(self) -> bool:
-        """Whether it sees the items before it."""
-        return not isinstance(self.node, exp.Subquery)
-
-
 #: A join of items that has come this far.
 Partial: TypeAlias = tuple[Scope, Branch]
 Question: TypeAlias = Callable[[Expr, Scope, Group], list[Branch]]
@@ -133,7 +61,7 @@ class Relaxation:
 
     def _asked(self, node: Expr, scope: Scope, group: Group, *, seek: bool) -> list[Branch]:
         if isinstance(node, exp.Query):
-            scope = _with_named(node, scope)
+            scope = with_named(node, scope)
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             branches = self._relation(node, scope, group, seek=seek)
         elif isinstance(node, exp.Select):
@@ -150,9 +78,7 @@ class Relaxation:
             return [_all_lost(branch, CUT) for branch in branches]
         return branches
 
-    def _relation(
-        self, node: exp.Table, scope: Scope, group: Group, *, seek: bool
-    ) -> list[Branch]:
+    def _relation(self, node: exp.Table, scope: Scope, group: Group, *, seek: bool) -> list[Branch]:
         part = None if node.name in self._tables else scope.query(node.name)
         if part is not None:
             query, place = part
@@ -160,8 +86,8 @@ class Relaxation:
         if seek and node.name != self._table:
             return []
         name = f"s{next(self._numbers)}"
-        source = Source(name=name, table=node.name, changed=seek, group=group)
         columns = self._tables[node.name].columns
+        source = Source(name=name, table=node.name, types=columns, changed=seek, group=group)
         known = tuple((each, exp.column(each, table=name, quoted=True)) for each in columns)
         return [Branch(sources=(source,), columns=known)]
 
@@ -175,37 +101,27 @@ class Relaxation:
     def _set_operation(
         self, node: exp.SetOperation, scope: Scope, group: Group, *, seek: bool
     ) -> list[Branch]:
-        names = node.named_selects
+        named = node.named_selects
         sides = [node.left, node.right]
         if not seek and not isinstance(node, exp.Union):
             # Of EXCEPT and INTERSECT, every row is one of the left side.
             sides = [node.left]
-        return [
-            replace(
-                branch,
-                columns=tuple(
-                    (name, known)
-                    for name, (_, known) in zip_longest(names, branch.columns, fillvalue=("", CALCULATED))
-                ),
-            )
-            for side in sides
-            for branch in self._asked(side, scope, group, seek=seek)
-        ]
+        found = (branch for side in sides for branch in self._asked(side, scope, group, seek=seek))
+        return [_renamed(branch, named) for branch in found]
 
     # ---- one SELECT
 
-    def _select(
-        self, node: exp.Select, scope: Scope, group: Group, *, seek: bool
-    ) -> list[Branch]:
+    def _select(self, node: exp.Select, scope: Scope, group: Group, *, seek: bool) -> list[Branch]:
         one_row = self._is_one_row(node)
         if one_row and not seek:
             # It is there without any row to aggregate, too.
-            return [Branch(columns=tuple((each.alias_or_name, AGGREGATED) for each in node.expressions))]
+            lost = tuple((each.alias_or_name, AGGREGATED) for each in node.expressions)
+            return [Branch(columns=lost)]
         items = list(self._items(node, group))
         empty: Partial = (Scope(outer=scope), Branch())
         joined = self._joined(items, empty)
         found = list(self._affected(node, items, empty, joined, group)) if seek else joined
-        limits = _limits(node, one_row=one_row, seek=seek)
+        limits = limits_of(node, one_row=one_row, seek=seek)
         return [self._finished(node, items, partial, group, limits) for partial in found]
 
     def _is_one_row(self, node: exp.Select) -> bool:
@@ -309,7 +225,7 @@ class Relaxation:
         items: Sequence[Item],
         partial: Partial,
         group: Group,
-        limits: "Sequence[tuple[Sequence[Expr], FullScan]]",
+        limits: Sequence[Limit],
     ) -> Branch:
         """Return a join with the conditions of a SELECT, and with its columns."""
         scope, branch = partial
@@ -322,12 +238,9 @@ class Relaxation:
             for known, at in resolved
             if not isinstance(known, FullScan)
         )
-        given = [
-            ([known for each in some if not isinstance(known := self._given(each, node, scope), FullScan)], why)
-            for some, why in limits
-        ]
+        given = [(list(self._given(some, node, scope)), why) for some, why in limits]
         columns = tuple(
-            (each.alias_or_name, _limited(self._resolved(each.unalias(), scope), given))
+            (each.alias_or_name, limited(self._resolved(each.unalias(), scope), given))
             for each in node.expressions
         )
         return replace(branch, conditions=branch.conditions + kept, columns=columns)
@@ -349,28 +262,27 @@ class Relaxation:
                 return known
             wrapped = known if isinstance(known, exp.Column) else exp.Paren(this=known)
             column.replace(wrapped.copy())
-        return whole.this
+        resolved: Expr = whole.this
+        return resolved
 
-    def _given(self, expression: Expr, node: exp.Select, scope: Scope) -> Known:
-        """Return what an expression of GROUP BY or the like is; a bare name is one of SELECT."""
-        if isinstance(expression, exp.Column) and not expression.table:
-            named = {each.alias_or_name: each.unalias() for each in node.expressions}
-            expression = named.get(expression.name, expression)
-        return self._resolved(expression, scope)
-
-
-def _with_named(node: exp.Query, scope: Scope) -> Scope:
-    clause = node.args.get("with_")
-    if clause is None:
-        return scope
-    for part in clause.expressions:
-        # Each sees those before it.
-        scope = Scope(named={part.alias: (part.this, scope)}, outer=scope)
-    return scope
+    def _given(self, some: Sequence[Expr], node: exp.Select, scope: Scope) -> Iterator[Expr]:
+        """Yield expressions of GROUP BY and the like, resolved; a bare name is one of SELECT."""
+        named = {each.alias_or_name: each.unalias() for each in node.expressions}
+        for each in some:
+            bare = isinstance(each, exp.Column) and not each.table
+            known = self._resolved(named.get(each.name, each) if bare else each, scope)
+            if not isinstance(known, FullScan):
+                yield known
 
 
 def _is_cut(node: exp.Query) -> bool:
     return any(node.args.get(name) is not None for name in ("limit", "offset"))
+
+
+def _renamed(branch: Branch, names: Sequence[str]) -> Branch:
+    # VALUES have no columns that are known.
+    known = [each for _, each in branch.columns] or [CALCULATED] * len(names)
+    return replace(branch, columns=tuple(zip(names, known, strict=True)))
 
 
 def _all_lost(branch: Branch, why: FullScan) -> Branch:
@@ -387,49 +299,3 @@ def _parts(node: exp.Select) -> Iterator[tuple[Expr, bool]]:
         for part in found if isinstance(found, list) else [found]:
             if part is not None:
                 yield part, False
-
-
-def _limits(node: exp.Select, *, one_row: bool, seek: bool) -> list[tuple[Sequence[Expr], FullScan]]:
-    """Return lists of expressions that a column must be made of to be known, each with a why not.
-
-    A change of one row may change every row that shares a group, a partition or a first place
-    with it: of those rows we know what they share.
-    """
-    limits: list[tuple[Sequence[Expr], FullScan]] = []
-    group = node.args.get("group")
-    if group is not None:
-        limits.append((group.expressions, UNGROUPED))
-    elif one_row:
-        limits.append(((), AGGREGATED))
-    if not seek:
-        # The rows that a window or DISTINCT ON leaves are rows of the join, as they are.
-        return limits
-    limits += ((partition, UNPARTITIONED) for partition in _partitions(node))
-    distinct = node.args.get("distinct")
-    if distinct is not None and distinct.args.get("on") is not None:
-        on = distinct.args["on"]
-        limits.append((on.expressions if isinstance(on, exp.Tuple) else [on], INDISTINCT))
-    return limits
-
-
-def _partitions(node: exp.Select) -> Iterator[Sequence[Expr]]:
-    named = {each.name: each for each in node.args.get("windows") or ()}
-    for part in (*node.expressions, *([node.args["order"]] if node.args.get("order") else [])):
-        for window in part.find_all(exp.Window):
-            yield _partition(window, named)
-
-
-def _partition(window: exp.Window, named: Dict[str, exp.Window]) -> Sequence[Expr]:
-    own = window.args.get("partition_by") or []
-    base = window.args.get("alias") or window.args.get("first")
-    inherited = named.get(base.name) if isinstance(base, exp.Identifier) else None
-    return own or (_partition(inherited, named) if inherited is not None else [])
-
-
-def _limited(known: Known, given: Sequence[tuple[Sequence[Expr], FullScan]]) -> Known:
-    for some, why in given:
-        if isinstance(known, FullScan):
-            return known
-        if not made_of(known, some):
-            return why
-    return known

@@ -1,8 +1,9 @@
 """Key queries as SQL text."""
 
-from collections.abc import Collection, Iterable, Mapping as Dict, Sequence
+from collections.abc import Mapping as Dict, Sequence
 
 from sqlglot import exp
+from sqlglot.expressions import Expr
 
 from meisa_cdc.source.affected.answers import (
     CHANGED,
@@ -14,8 +15,7 @@ from meisa_cdc.source.affected.answers import (
     Parameter,
     Shape,
 )
-from meisa_cdc.source.affected.branches import Settled, Source, names_in
-from meisa_cdc.source.affected.plain import Expr
+from meisa_cdc.source.affected.branches import Settled, Source
 
 #: Types whose values have one text each, and of which equal ones have the same text.
 SAME_TEXT = (
@@ -37,9 +37,7 @@ def _key_column(found: Settled, tables: Dict[str, Shape]) -> str | None:
     """Return the column of the changed row that is the key or has to equal it."""
     if not isinstance(found.key, exp.Column):
         return None
-    types = {
-        source.name: tables[source.table].columns for source in (found.changed, *found.others)
-    }
+    types = {source.name: tables[source.table].columns for source in (found.changed, *found.others)}
     equal, size = [found.key], 0
     while len(equal) > size:
         size = len(equal)
@@ -47,7 +45,9 @@ def _key_column(found: Settled, tables: Dict[str, Shape]) -> str | None:
             if isinstance(condition, exp.EQ):
                 sides = [condition.this, condition.expression]
                 known = [side for side in sides if side in equal]
-                equal += (s for s in sides if known and s not in equal and _same(s, found.key, types))
+                equal += (
+                    s for s in sides if known and s not in equal and _same(s, found.key, types)
+                )
     own = (each.name for each in equal if each.table == found.changed.name)
     first = next(own, None)
     return first if first is not None and _same(found.key, found.key, types) else None
@@ -68,9 +68,7 @@ def key_query(found: Sequence[Settled], tables: Dict[str, Shape], grammar: str) 
 class _Writing:
     """One text; numbers the parameters as they come."""
 
-    def __init__(
-        self, found: Sequence[Settled], tables: Dict[str, Shape], grammar: str
-    ) -> None:
+    def __init__(self, found: Sequence[Settled], tables: Dict[str, Shape], grammar: str) -> None:
         self._found = found
         self._tables = tables
         self._grammar = grammar
@@ -116,7 +114,7 @@ class _Writing:
         ]
         arrays = ", ".join(f"{place}::text[]" for place in places)
         casts = ", ".join(f"{quoted(each)}::{shape.columns[each]}" for each in columns)
-        return f"{name} ({names}) as (select {casts} from unnest({arrays}) as i ({names}))"
+        return f"{name} ({names}) as (select {casts} from unnest({arrays}) as i ({names}))"  # noqa: S608 - names from the catalogue
 
     def _place(self, parameter: Parameter) -> str:
         if parameter not in self._parameters:
