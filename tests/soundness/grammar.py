@@ -43,14 +43,14 @@ class Grammar:
         self._aliases = 0
         if self._is(0.1):
             word = self._of(("union", "union all", "except", "intersect"))
-            sides = [self._select(2, [], wanted="n", others=("n",)) for _ in range(2)]
+            sides = [self._select(1, [], wanted="n", others=("n",)) for _ in range(2)]
             return f" {word} ".join(f"({side})" for side in sides)
         if self._is(0.15):
             inner = self._select(1, [], wanted="n", others=("n", "t"))
             columns = [Column("w.external_id", "n"), Column("w.c1", "n"), Column("w.c2", "t")]
             outer = self._select(1, [], wanted="n", start=("w", columns))
             return f"with w as ({inner}) {outer}"
-        return self._select(2, [], wanted="n")
+        return self._select(self._of((1, 1, 2)), [], wanted="n")
 
     def _is(self, probability: float) -> bool:
         return self._chance.random() < probability
@@ -76,7 +76,9 @@ class Grammar:
         """Return a query that yields `external_id` of a kind, and columns c1, c2, …"""
         clause, columns = self._from(depth, outer, start)
         keys = [c for c in columns if c.is_key or wanted == "t"]
-        keys = [c for c in keys if c.kind == wanted] or [Column("1" if wanted == "n" else "'a'", wanted)]
+        keys = [c for c in keys if c.kind == wanted] or [
+            Column("1" if wanted == "n" else "'a'", wanted)
+        ]
         key = self._key(keys)
         kinds = others if others is not None else [self._of("nt") for _ in range(self._of((1, 2)))]
         conditions = [self._condition(columns, outer, depth) for _ in range(self._of((0, 0, 1, 2)))]
@@ -155,11 +157,11 @@ class Grammar:
         else:
             relation, columns = self._relation(depth, [])
             clause = f" from {relation}"
-        for _ in range(self._of((0, 0, 1, 1, 2, 3) if depth else (0, 0, 1))):
+        for _ in range(self._of((0, 1, 1, 2) if depth else (0, 0, 0, 1))):
             side = self._of(("join", "join", "left join", "left join"))
             seen = columns if depth and self._is(0.15) else None
             relation, new = self._relation(depth, seen or [], lateral=seen is not None)
-            on = self._equality(new, columns) if self._is(0.95) else "true"
+            on = self._equality(new, columns) if self._is(0.98) else "true"
             if self._is(0.25):
                 on += f" and {self._condition(new + columns, outer, depth)}"
             clause += f" {side} {relation} on {on}"
@@ -194,9 +196,7 @@ class Grammar:
         right = self._of([c.sql for c in sides[1] if c.kind == "n"] or ["1"])
         return f"{left} = {right}"
 
-    def _picked(
-        self, kind: str, columns: list[Column], outer: list[Column], depth: int
-    ) -> str:
+    def _picked(self, kind: str, columns: list[Column], outer: list[Column], depth: int) -> str:
         column = self._column(kind, columns)
         act = self._chance.random()
         if depth and act < 0.15:

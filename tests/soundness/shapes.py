@@ -218,6 +218,11 @@ where t.owner in (select b.id from users b where b.boss = u.id)
 ;
 select p.price as external_id, s.state from plans p join subs s on s.plan = p.id
 ;
+select u.id as external_id, p.kind from users u join plans p on p.price = u.id
+;
+select u.id as external_id from users u where exists (select 1 from posts u,
+(select s.plan from subs s where s.user_id = u.id) d where d.plan = u.ref)
+;
 select u.id as external_id, row_to_json(s) as j from users u join subs s on s.user_id = u.id
 ;
 select u.id as external_id, s.plan from users u left join subs s on s.user_id = u.id

@@ -43,7 +43,7 @@ WINDOWED = FullScan(
 Limit: TypeAlias = tuple[Sequence[Expr], FullScan]
 
 
-def limits_of(node: exp.Select, *, one_row: bool, seek: bool) -> list[Limit]:
+def limits_of(node: exp.Select, *, seek: bool) -> list[Limit]:
     """Return lists of expressions that a column must be made of to be known, each with a why not.
 
     A change of one row may change every row that shares a group, a partition or a first place
@@ -53,8 +53,6 @@ def limits_of(node: exp.Select, *, one_row: bool, seek: bool) -> list[Limit]:
     group = node.args.get("group")
     if group is not None:
         limits.append((group.expressions, UNGROUPED))
-    elif one_row:
-        limits.append(((), AGGREGATED))
     if not seek:
         # The rows that a window or DISTINCT ON leaves are rows of the join, as they are.
         return limits
@@ -68,9 +66,11 @@ def limits_of(node: exp.Select, *, one_row: bool, seek: bool) -> list[Limit]:
 
 def _partitions(node: exp.Select) -> Iterator[Sequence[Expr]]:
     named = {each.name: each for each in node.args.get("windows") or ()}
-    for part in (*node.expressions, *([node.args["order"]] if node.args.get("order") else [])):
-        for window in part.find_all(exp.Window):
-            yield _partition(window, named)
+    order = node.args.get("order")
+    for part in (*node.expressions, *([] if order is None else [order])):
+        for inner in part.walk(prune=lambda each: isinstance(each, exp.Query)):
+            if isinstance(inner, exp.Window):
+                yield _partition(inner, named)
 
 
 def _partition(window: exp.Window, named: Dict[str, exp.Window]) -> Sequence[Expr]:

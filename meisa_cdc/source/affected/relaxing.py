@@ -112,8 +112,7 @@ class Relaxation:
     # ---- one SELECT
 
     def _select(self, node: exp.Select, scope: Scope, group: Group, *, seek: bool) -> list[Branch]:
-        one_row = self._is_one_row(node)
-        if one_row and not seek:
+        if not seek and self._is_one_row(node):
             # It is there without any row to aggregate, too.
             lost = tuple((each.alias_or_name, AGGREGATED) for each in node.expressions)
             return [Branch(columns=lost)]
@@ -121,7 +120,7 @@ class Relaxation:
         empty: Partial = (Scope(outer=scope), Branch())
         joined = self._joined(items, empty)
         found = list(self._affected(node, items, empty, joined, group)) if seek else joined
-        limits = limits_of(node, one_row=one_row, seek=seek)
+        limits = limits_of(node, seek=seek)
         return [self._finished(node, items, partial, group, limits) for partial in found]
 
     def _is_one_row(self, node: exp.Select) -> bool:
