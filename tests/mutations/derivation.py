@@ -21,8 +21,8 @@ DERIVATION = (
     _rule(
         "rows of other tables that are gone are gone through, too",
         "writing",
-        " union all {old}) as",
-        ") as",
+        " union all (select {columns} from {old} offset 0)",
+        "",
     ),
     _rule(
         "the old rows of other tables are asked for even where these did not change the rest",
@@ -81,7 +81,7 @@ DERIVATION = (
     _rule(
         "a changed row changes who is first",
         "knowing",
-        "        limits.append((on.expressions if isinstance(on, exp.Tuple) else [on], INDISTINCT))\n",
+        "        limits.append((given, INDISTINCT))\n",
         "        pass\n",
     ),
     _rule(

@@ -73,7 +73,7 @@ class Grammar:
         others: Sequence[str] | None = None,
         start: tuple[str, list[Column]] | None = None,
     ) -> str:
-        """Return a query that yields `external_id` of a kind, and columns c1, c2, …"""
+        """Return a query that yields `external_id` of a kind, and columns c1, c2 and so on."""
         clause, columns = self._from(depth, outer, start)
         keys = [c for c in columns if c.is_key or wanted == "t"]
         keys = [c for c in keys if c.kind == wanted] or [

@@ -24,7 +24,8 @@ class Shape:
 class Catalogue:
     """What the database says of the names in a query."""
 
-    #: Name as the query writes it, without quotes -> its shape; views and the like are missing.
+    #: Name as the query has it, without quotes and in the case that the database takes it for,
+    #: -> its shape; views and the like are missing.
     tables: Dict[str, Shape]
     #: Functions that make one value of one row: no aggregates.
     rowwise: Collection[str] = ()

@@ -159,7 +159,7 @@ def _nulled(expression: Expr, sources: Dict[str, Source]) -> Expr:
     whole = exp.Paren(this=expression.copy())
     for column in list(whole.find_all(exp.Column)):
         if column.table in sources:
-            kind = sources[column.table].types[column.name]
+            kind = sources[column.table].types[column.name].partition(" collate ")[0]
             column.replace(exp.cast(exp.Null(), exp.DataType.build(kind, "postgres", udt=True)))
     nulled: Expr = whole.this
     return nulled

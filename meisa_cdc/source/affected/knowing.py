@@ -60,7 +60,8 @@ def limits_of(node: exp.Select, *, seek: bool) -> list[Limit]:
     distinct = node.args.get("distinct")
     if distinct is not None and distinct.args.get("on") is not None:
         on = distinct.args["on"]
-        limits.append((on.expressions if isinstance(on, exp.Tuple) else [on], INDISTINCT))
+        given = on.expressions if isinstance(on, exp.Tuple) else [on]
+        limits.append((given, INDISTINCT))
     return limits
 
 

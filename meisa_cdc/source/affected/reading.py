@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlglot import MappingSchema, exp, parse_one
 from sqlglot.errors import SqlglotError
 from sqlglot.expressions import Expr
+from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.optimizer.qualify import qualify
 
 from meisa_cdc.source.affected.answers import Catalogue, Shape, beyond
@@ -35,7 +36,7 @@ class Reading:
 
 
 def tables_in(text: str, grammar: str) -> tuple[str, ...]:
-    """Return the names of the tables that a query reads, as it writes them, each once."""
+    """Return the names of the tables that a query reads, as `Catalogue` has them, each once."""
     try:
         found = (written(table) for table in _tables(_parsed(text, grammar)))
         return tuple(dict.fromkeys(found))
@@ -74,11 +75,11 @@ def _parsed(text: str, grammar: str) -> exp.Query:
     tree = parse_one(text, dialect=grammar)
     if not isinstance(tree, exp.Query):
         raise UNREADABLE
-    return tree
+    return normalize_identifiers(tree, dialect=grammar)
 
 
 def written(table: exp.Table) -> str:
-    """Return the name of a table as the query writes it, without quotes."""
+    """Return the name of a table as the query means it, without quotes."""
     return ".".join(part.name for part in table.parts)
 
 

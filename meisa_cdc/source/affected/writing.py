@@ -136,10 +136,13 @@ class _Writing:
         if source.changed:
             return f"{image_name(shape.name, CHANGED)} as {source.name}"
         columns = ", ".join(map(quoted, needed[source.table, OLD]))
+        old = image_name(shape.name, OLD)
         # Without `offset 0` the planner would read the whole table, for want of another way to
         # look up rows in both parts.
-        old = f"(select {columns} from {image_name(shape.name, OLD)} offset 0)"
-        return f"(select {columns} from {shape.name} union all {old}) as {source.name}"
+        both = (
+            f"select {columns} from {shape.name} union all (select {columns} from {old} offset 0)"  # noqa: S608 - names from the catalogue
+        )
+        return f"({both}) as {source.name}"
 
     def _written(self, expression: Expr) -> str:
         whole = exp.Paren(this=expression.copy())
