@@ -11,6 +11,7 @@ def document(derivation: "Derivation") -> dict[str, object]:
     """Return a derivation for programs."""
     return {
         "tables": [_table(table) for table in derivation.tables],
+        "scan": derivation.scan is not None,
         "unsteady": list(derivation.unsteady),
     }
 
@@ -34,6 +35,9 @@ def lines(name: str, derivation: "Derivation") -> Iterator[str]:
     from meisa_cdc.source.affected.answers import FullScan, KeyColumns
 
     yield f"-- {name}, whom a changed row affects"
+    if derivation.scan is not None:
+        yield f"-- anybody, since {derivation.scan.reason}. {derivation.scan.advice}"
+        return
     for table in derivation.tables:
         answer = table.answer
         read = f"-- {table.table} ({', '.join(table.columns) or 'whether there are rows'})"

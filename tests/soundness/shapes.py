@@ -158,6 +158,11 @@ order by s.user_id, s.rid desc
 select distinct on (external_id) u.id as external_id, s.plan from users u
 left join subs s on s.user_id = u.id order by external_id, s.rid, u.rid
 ;
+select distinct on (s.plan) s.user_id as external_id, s.state from subs s order by s.plan, s.rid
+;
+select u.id as external_id, x.state from users u join (select distinct on (plan) plan, user_id,
+state from subs order by plan, rid) x on x.user_id = u.id
+;
 select u.id as external_id, x.plan, p.price from users u join (select distinct on (user_id)
 user_id, plan
 from subs order by user_id, rid) x on x.user_id = u.id left join plans p on p.id = x.plan
@@ -220,8 +225,12 @@ select p.price as external_id, s.state from plans p join subs s on s.plan = p.id
 ;
 select u.id as external_id, p.kind from users u join plans p on p.price = u.id
 ;
-select u.id as external_id from users u where exists (select 1 from posts u,
-(select s.plan from subs s where s.user_id = u.id) d where d.plan = u.ref)
+select u.boss as external_id from users u join teams t on t.id = u.team
+where exists (select 1 from posts u, (select s.plan from subs s where s.user_id = u.id) d
+where d.plan = u.ref and u.author = t.owner)
+;
+select u.boss as external_id, c.n, s.state from users u cross join lateral (select count(*) as n
+from posts p where p.author = u.id) c join subs s on s.user_id = u.id
 ;
 select u.id as external_id, row_to_json(s) as j from users u join subs s on s.user_id = u.id
 ;

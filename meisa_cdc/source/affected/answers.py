@@ -103,6 +103,8 @@ class Derivation:
     """What the changed rows of each table do to a mapping."""
 
     tables: tuple[TableRead, ...]
+    #: Why no change of any table tells enough, not even of those that are known.
+    scan: FullScan | None = None
     #: What makes rows change though no data does, such as `current_date`: scans are needed too.
     unsteady: Sequence[str] = ()
 
@@ -113,8 +115,3 @@ class Beyond(Exception):
     def __init__(self, answer: FullScan) -> None:
         super().__init__(answer.reason)
         self.answer = answer
-
-
-def beyond(reason: str, advice: str) -> Beyond:
-    """Return the error for an answer."""
-    return Beyond(FullScan(reason=reason, advice=advice))

@@ -15,7 +15,6 @@ from meisa_cdc.source.affected.answers import (
     KeyColumns,
     KeyQuery,
     TableRead,
-    beyond,
 )
 from meisa_cdc.source.statements import Statement
 
@@ -52,6 +51,8 @@ def asked(
 
     `bound`: the mapping's own values, by the names of their placeholders.
     """
+    if derivation.scan is not None:
+        return derivation.scan
     relevant = {
         each.table: _relevant(each, changes.get(each.table, ())) for each in derivation.tables
     }
@@ -96,10 +97,9 @@ def _images(changes: Sequence[Change], which: str) -> Iterator[Image]:
 
 def _value(table: str, image: Image, column: str) -> str | None:
     if column not in image:
-        raise beyond(
-            f"a change of {table} came without its {column}",
-            "Set REPLICA IDENTITY FULL on the table.",
-        )
+        reason = f"a change of {table} came without its {column}"
+        advice = "Set REPLICA IDENTITY FULL on the table."
+        raise Beyond(FullScan(reason=reason, advice=advice))
     return image[column]
 
 

@@ -12,16 +12,16 @@ from typing import TypeAlias
 from sqlglot import exp
 from sqlglot.expressions import Expr
 
-from meisa_cdc.source.affected.answers import FullScan, beyond
+from meisa_cdc.source.affected.answers import Beyond, FullScan
 from meisa_cdc.source.affected.plain import is_strict
 
 Group: TypeAlias = tuple[int, ...]
 #: What a column of a branch is, or why that is not known.
 Known: TypeAlias = Expr | FullScan
 
-UNCONNECTED = beyond(
-    "no condition ties its rows to the key",
-    "Join it by an equality of columns, on the way to the key.",
+UNCONNECTED = FullScan(
+    reason="no condition ties its rows to the key",
+    advice="Join it by an equality of columns, on the way to the key.",
 )
 
 
@@ -94,7 +94,7 @@ def settled(branch: Branch, key: Expr) -> Iterator[Settled]:
             continue
         reached, conditions = _connected(changed.name, kept)
         if not names_in(known) or not names_in(known) <= reached:
-            raise UNCONNECTED
+            raise Beyond(UNCONNECTED)
         others = (each for each in variant.sources if each.name in reached - {changed.name})
         yield Settled(
             changed=changed, others=tuple(others), conditions=tuple(conditions), key=known

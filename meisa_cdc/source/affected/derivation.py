@@ -10,7 +10,6 @@ from meisa_cdc.source.affected.answers import (
     Derivation,
     FullScan,
     TableRead,
-    beyond,
 )
 from meisa_cdc.source.affected.branches import Branch, Settled, settled
 from meisa_cdc.source.affected.plain import unsteady
@@ -25,7 +24,8 @@ def derive(text: str, grammar: str, catalogue: Catalogue, *, key: str = KEY_COLU
     try:
         reading = read(text, grammar, catalogue)
     except Beyond as error:
-        return Derivation(tables=tuple(_given_up(text, grammar, catalogue, error.answer)))
+        known = _given_up(text, grammar, catalogue, error.answer)
+        return Derivation(tables=tuple(known), scan=error.answer)
     tables = (
         TableRead(
             table=shape.name,
@@ -49,7 +49,8 @@ def _answer(reading: Reading, grammar: str, catalogue: Catalogue, table: str, ke
 def _settled(branch: Branch, key: str) -> Iterator[Settled]:
     known = dict(branch.columns).get(key)
     if known is None:
-        raise beyond(f"no column is called {key}", f"Call one {key}.")
+        reason = f"no column is called {key}"
+        raise Beyond(FullScan(reason=reason, advice=f"Call one {key}."))
     if isinstance(known, FullScan):
         raise Beyond(known)
     return settled(branch, known)

@@ -58,6 +58,7 @@ STRICT = (
     exp.Column,
     exp.Identifier,
     exp.Literal,
+    exp.Null,
     exp.Parameter,
     exp.Placeholder,
     exp.Paren,

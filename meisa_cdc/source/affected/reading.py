@@ -9,7 +9,7 @@ from sqlglot.expressions import Expr
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.optimizer.qualify import qualify
 
-from meisa_cdc.source.affected.answers import Catalogue, Shape, beyond
+from meisa_cdc.source.affected.answers import Beyond, Catalogue, FullScan, Shape
 from meisa_cdc.source.affected.plain import called, queries_in
 
 _ROW_FUNCTIONS = """
@@ -21,7 +21,9 @@ _ROW_FUNCTIONS = """
 ROW_FUNCTIONS = frozenset(_ROW_FUNCTIONS.split())
 #: Queries one inside the other; the parser and we go down one level a call.
 DEEPEST = 24
-UNREADABLE = beyond("its SQL is not understood well enough", "Write it in plainer SQL.")
+UNREADABLE = FullScan(
+    reason="its SQL is not understood well enough", advice="Write it in plainer SQL."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ def tables_in(text: str, grammar: str) -> tuple[str, ...]:
     try:
         found = (written(table) for table in _tables(_parsed(text, grammar)))
         return tuple(dict.fromkeys(found))
-    except SqlglotError:
+    except (SqlglotError, RecursionError, Beyond):
         return ()
 
 
@@ -49,7 +51,7 @@ def functions_in(text: str, grammar: str) -> tuple[str, ...]:
     try:
         found = (called(each) for each in _parsed(text, grammar).find_all(exp.Anonymous))
         return tuple(dict.fromkeys(found))
-    except SqlglotError:
+    except (SqlglotError, RecursionError, Beyond):
         return ()
 
 
@@ -67,14 +69,14 @@ def read(text: str, grammar: str, catalogue: Catalogue) -> Reading:
         # The texts of types are our own affair; names alone are looked up.
         tree = qualify(tree, dialect=grammar, schema=schema)
     except (SqlglotError, RecursionError):
-        raise UNREADABLE from None
+        raise Beyond(UNREADABLE) from None
     return Reading(tree=tree, tables=tables, columns=_columns(tree, tables))
 
 
 def _parsed(text: str, grammar: str) -> exp.Query:
     tree = parse_one(text, dialect=grammar)
     if not isinstance(tree, exp.Query):
-        raise UNREADABLE
+        raise Beyond(UNREADABLE)
     return normalize_identifiers(tree, dialect=grammar)
 
 
@@ -117,7 +119,7 @@ def _number_tables(tree: exp.Query, catalogue: Catalogue) -> dict[str, Shape]:
         name = written(table)
         shape = catalogue.tables.get(name)
         if shape is None:
-            raise beyond(
+            raise _beyond(
                 f"{name} is no plain table", "Write the query of a view into the mapping itself."
             )
         number = numbers.setdefault(shape.name, f"t{len(numbers)}")
@@ -153,40 +155,41 @@ def _refuse(tree: exp.Query, catalogue: Catalogue) -> None:
     """Refuse what cannot be derived, wherever it stands. Raises Beyond."""
     for node in tree.walk():
         if isinstance(node, exp.With) and node.args.get("recursive"):
-            raise beyond("it has a recursive query", "Keep its result in a table.")
+            raise _beyond("it has a recursive query", "Keep its result in a table.")
         if isinstance(node, exp.Join):
             _refuse_join(node)
         if isinstance(node, exp.Group) and _has_totals(node):
-            raise beyond("it has totals beside its groups", "Use a plain GROUP BY.")
+            raise _beyond("it has totals beside its groups", "Use a plain GROUP BY.")
         if isinstance(node, exp.TableSample):
-            raise beyond("TABLESAMPLE picks other rows each time", "Remove it.")
+            raise _beyond("TABLESAMPLE picks other rows each time", "Remove it.")
         if isinstance(node, exp.Anonymous):
             _refuse_function(node, catalogue.opaque)
         if isinstance(node, exp.Table):
             _refuse_table(node)
     if _depth(tree) > DEEPEST:
-        raise beyond("it is nested too deeply", "Split it into several mappings.")
+        raise _beyond("it is nested too deeply", "Split it into several mappings.")
 
 
 def _has_totals(group: exp.Group) -> bool:
-    empty = [
-        each for each in group.expressions if isinstance(each, exp.Tuple) and not each.expressions
-    ]
-    several = [group.args.get(name) for name in ("rollup", "cube", "grouping_sets", "totals")]
-    return any(several) or not group.expressions or bool(empty)
+    several = group.find(exp.Rollup, exp.Cube, exp.GroupingSets)
+    return (
+        bool(several or group.args.get("totals"))
+        or not group.expressions
+        or any(isinstance(each, exp.Tuple) and not each.expressions for each in group.expressions)
+    )
 
 
 def _refuse_join(join: exp.Join) -> None:
     if join.side in ("FULL", "RIGHT"):
-        raise beyond(f"it has a {join.side} JOIN", "Write it with LEFT JOIN and UNION ALL.")
+        raise _beyond(f"it has a {join.side} JOIN", "Write it with LEFT JOIN and UNION ALL.")
     if join.kind not in ("", "INNER", "CROSS", "OUTER") or join.method not in ("", "NATURAL"):
-        raise beyond(f"it has a {join.method or join.kind} JOIN", "Use JOIN or LEFT JOIN.")
+        raise _beyond(f"it has a {join.method or join.kind} JOIN", "Use JOIN or LEFT JOIN.")
 
 
 def _refuse_function(function: exp.Anonymous, opaque: Collection[str]) -> None:
     name = called(function)
     if name in opaque:
-        raise beyond(
+        raise _beyond(
             f"the function {name} may read tables",
             "Declare it immutable if it does not, or write what it does into the mapping.",
         )
@@ -195,9 +198,11 @@ def _refuse_function(function: exp.Anonymous, opaque: Collection[str]) -> None:
 def _refuse_table(table: exp.Table) -> None:
     if isinstance(table.this, exp.Identifier):
         if table.args.get("only") or (table.alias_column_names and not _is_named_query(table)):
-            raise beyond("a table is read with ONLY or under other column names", "Leave them out.")
+            raise _beyond(
+                "a table is read with ONLY or under other column names", "Leave them out."
+            )
     elif not isinstance(table.this, exp.Anonymous) or called(table.this) not in ROW_FUNCTIONS:
-        raise beyond("it calls a function in FROM", "Select from tables.")
+        raise _beyond("it calls a function in FROM", "Select from tables.")
 
 
 def _depth(query: exp.Query) -> int:
@@ -216,3 +221,7 @@ def conditions_on_queries(expression: Expr) -> Iterator[tuple[exp.Query, exp.In 
     for query in queries_in(expression):
         parent = query.parent
         yield query, parent if isinstance(parent, exp.In) else None
+
+
+def _beyond(reason: str, advice: str) -> Beyond:
+    return Beyond(FullScan(reason=reason, advice=advice))

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from sqlglot import exp
 from sqlglot.expressions import Expr
 
-from meisa_cdc.source.affected.answers import Catalogue, FullScan, beyond
+from meisa_cdc.source.affected.answers import Beyond, Catalogue, FullScan
 from meisa_cdc.source.affected.branches import Branch, Condition, Group, Known, Source
 from meisa_cdc.source.affected.knowing import (
     AGGREGATED,
@@ -33,7 +33,7 @@ from meisa_cdc.source.affected.scope import Item, Scope, with_named
 
 #: Branches that a key query may have; each is planned by itself.
 MOST_BRANCHES = 64
-TOO_MANY = beyond("it has too many alternatives", "Split it into several mappings.")
+TOO_MANY = FullScan(reason="it has too many alternatives", advice="Split it into several mappings.")
 #: A join of items that has come this far.
 Partial: TypeAlias = tuple[Scope, Branch]
 Question: TypeAlias = Callable[[Expr, Scope, Group], list[Branch]]
@@ -73,7 +73,7 @@ class Relaxation:
         else:
             branches = self._calculated(node, scope, group, seek=seek)
         if len(branches) > MOST_BRANCHES:
-            raise TOO_MANY
+            raise Beyond(TOO_MANY)
         if seek and isinstance(node, exp.Query) and _is_cut(node):
             return [_all_lost(branch, CUT) for branch in branches]
         return branches
@@ -160,7 +160,7 @@ class Relaxation:
                 for branch in ask(item.node, scope if item.lateral else start[0], item.group)
             ]
             if len(partials) > MOST_BRANCHES:
-                raise TOO_MANY
+                raise Beyond(TOO_MANY)
         return partials
 
     def _affected(
