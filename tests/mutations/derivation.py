@@ -140,6 +140,7 @@ DERIVATION = (
         "relaxing",
         "scope if item.lateral else start[0]",
         "scope",
+        f"{CASES}::test_only_what_has_to_be_is_scanned",
     ),
     _rule(
         "a part of the query goes before a table of its name",

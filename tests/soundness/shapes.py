@@ -225,9 +225,8 @@ select p.price as external_id, s.state from plans p join subs s on s.plan = p.id
 ;
 select u.id as external_id, p.kind from users u join plans p on p.price = u.id
 ;
-select u.boss as external_id from users u join teams t on t.id = u.team
-where exists (select 1 from posts u, (select s.plan from subs s where s.user_id = u.id) d
-where d.plan = u.ref and u.author = t.owner)
+select u.boss as external_id from users u where exists (select 1 from posts u,
+(select s.plan from subs s where s.user_id = u.id) d where d.plan = u.ref)
 ;
 select u.boss as external_id, c.n, s.state from users u cross join lateral (select count(*) as n
 from posts p where p.author = u.id) c join subs s on s.user_id = u.id
