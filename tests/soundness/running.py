@@ -44,6 +44,11 @@ class Tally:
     #: Mapping -> batches of changes that really reached it.
     reached: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: "Tally") -> None:
+        """Count what another one counted."""
+        for name in ("checks", "telling", "scans", "affected", "derived"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def __str__(self) -> str:
         return (
             f"{self.checks:,} checks ({self.telling:,} with a difference), none missed; "
@@ -139,7 +144,7 @@ def usable(connection: psycopg.Connection[Any], grammar: Grammar, number: int) -
     found: list[str] = []
     while len(found) < number:
         text = grammar.mapping()
-        with suppress(psycopg.ProgrammingError):
+        with suppress(psycopg.ProgrammingError, psycopg.DataError):
             connection.execute(f"explain {text}".encode())
             found.append(text)
     return found

@@ -78,10 +78,9 @@ def described(database: Seen) -> Ask:
 
 
 def _kinds(table: Table) -> dict[str, str]:
-    # Of the families, only integers that are equal have the same text everywhere.
-    return {
-        column.name: "integer" if column.type == "integer" else "other" for column in table.columns
-    }
+    # Equal texts may be spelled in two ways there, as under a collation of their own.
+    kinds = {"integer": "integer", "text": "text collate other"}
+    return {column.name: kinds.get(column.type, "other") for column in table.columns}
 
 
 def _written(approved: Approved) -> tuple[str, list[object]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from sqlglot import MappingSchema, exp, parse_one
 from sqlglot.errors import SqlglotError
@@ -28,7 +29,7 @@ UNREADABLE = FullScan(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A query whose tables are called by numbers: `t0`, `t1` and so on."""
+    """A query whose tables are called by numbers, which nothing else in it is called."""
 
     tree: exp.Query
     #: Number -> shape.
@@ -113,6 +114,8 @@ def _is_named_query(table: exp.Table) -> bool:
 
 
 def _number_tables(tree: exp.Query, catalogue: Catalogue) -> dict[str, Shape]:
+    parts = {part.alias for part in tree.find_all(exp.CTE)}
+    unused = (name for n in count() if (name := f"t{n}") not in parts)
     numbers: dict[str, str] = {}
     tables: dict[str, Shape] = {}
     for table in list(_tables(tree)):
@@ -122,7 +125,9 @@ def _number_tables(tree: exp.Query, catalogue: Catalogue) -> dict[str, Shape]:
             raise _beyond(
                 f"{name} is no plain table", "Write the query of a view into the mapping itself."
             )
-        number = numbers.setdefault(shape.name, f"t{len(numbers)}")
+        if shape.name not in numbers:
+            numbers[shape.name] = next(unused)
+        number = numbers[shape.name]
         tables[number] = shape
         if not table.alias:
             table.set("alias", exp.TableAlias(this=table.this.copy()))
@@ -166,6 +171,8 @@ def _refuse(tree: exp.Query, catalogue: Catalogue) -> None:
             _refuse_function(node, catalogue.opaque)
         if isinstance(node, exp.Table):
             _refuse_table(node)
+        if isinstance(node, exp.Table | exp.Lateral):
+            _refuse_rows_of(node.this)
     if _depth(tree) > DEEPEST:
         raise _beyond("it is nested too deeply", "Split it into several mappings.")
 
@@ -196,12 +203,16 @@ def _refuse_function(function: exp.Anonymous, opaque: Collection[str]) -> None:
 
 
 def _refuse_table(table: exp.Table) -> None:
-    if isinstance(table.this, exp.Identifier):
-        if table.args.get("only") or (table.alias_column_names and not _is_named_query(table)):
-            raise _beyond(
-                "a table is read with ONLY or under other column names", "Leave them out."
-            )
-    elif not isinstance(table.this, exp.Anonymous) or called(table.this) not in ROW_FUNCTIONS:
+    renamed = table.alias_column_names and not _is_named_query(table)
+    if isinstance(table.this, exp.Identifier) and (table.args.get("only") or renamed):
+        raise _beyond("a table is read with ONLY or under other column names", "Leave them out.")
+
+
+def _refuse_rows_of(source: Expr) -> None:
+    """Refuse functions in FROM but for those whose rows come of their arguments."""
+    known = isinstance(source, exp.Identifier | exp.Query | exp.UDTF | exp.GenerateSeries)
+    named = isinstance(source, exp.Anonymous) and called(source) in ROW_FUNCTIONS
+    if not known and not named:
         raise _beyond("it calls a function in FROM", "Select from tables.")
 
 

@@ -17,13 +17,9 @@ from meisa_cdc.source.affected.answers import (
 )
 from meisa_cdc.source.affected.branches import Settled, Source
 
-#: Types whose values have one text each, and of which equal ones have the same text.
-SAME_TEXT = (
-    {"smallint", "integer", "bigint", "int", "int2", "int4", "int8"},
-    {"text", "character varying", "varchar"},
-    {"uuid"},
-)
-PLACEHOLDERS = {"postgres": "${}"}
+INTEGERS = frozenset({"smallint", "integer", "bigint", "int", "int2", "int4", "int8"})
+TEXTS = frozenset({"text", "character varying", "varchar"})
+UUIDS = frozenset({"uuid"})
 
 
 def key_columns(found: Sequence[Settled], tables: Dict[str, Shape]) -> KeyColumns | None:
@@ -48,16 +44,22 @@ def _key_column(found: Settled, tables: Dict[str, Shape]) -> str | None:
                 equal += (
                     s for s in sides if known and s not in equal and _same(s, found.key, types)
                 )
-    own = (each.name for each in equal if each.table == found.changed.name)
-    first = next(own, None)
-    return first if first is not None and _same(found.key, found.key, types) else None
+    own = (each for each in equal if each.table == found.changed.name)
+    return next((each.name for each in own if each != found.key or _is_told(each, types)), None)
 
 
 def _same(one: Expr, other: Expr, types: Dict[str, Dict[str, str]]) -> bool:
+    """Tell whether columns that are equal have the same text."""
     if not isinstance(one, exp.Column) or not isinstance(other, exp.Column):
         return False
     kinds = {types[each.table][each.name].partition("(")[0].lower() for each in (one, other)}
-    return any(kinds <= same for same in SAME_TEXT)
+    return any(kinds <= same for same in (INTEGERS, TEXTS, UUIDS))
+
+
+def _is_told(column: exp.Column, types: Dict[str, Dict[str, str]]) -> bool:
+    """Tell whether the text of an image is the key as it stands."""
+    kind = types[column.table][column.name].lower().partition(" collate ")[0].partition("(")[0]
+    return kind in INTEGERS | TEXTS | UUIDS
 
 
 def key_query(found: Sequence[Settled], tables: Dict[str, Shape], grammar: str) -> KeyQuery:
