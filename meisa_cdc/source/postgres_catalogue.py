@@ -6,17 +6,19 @@ from typing import Any
 from meisa_cdc.source.affected.answers import Catalogue, Shape
 from meisa_cdc.source.dialects import POSTGRESQL
 
+# Columns that are new in later servers are looked for by name, so that older ones answer as well.
 # A table with children changes under their names; with row security, by its policies, too. What
 # is calculated from other columns is not told of, and so as good as not there.
 COLUMNS = """
 select asked.place, format('%I.%I', n.nspname, c.relname), a.attname::text,
        format_type(a.atttypid, a.atttypmod) || case when a.attcollation <> t.typcollation
-           then format(' collate %I.%I', ln.nspname, l.collname) else '' end
+           then format(' collate %I.%I', ln.nspname, l.collname) else '' end,
+       t.typname = 'citext' or coalesce(to_jsonb(l) ->> 'collisdeterministic', 'true') = 'false'
 from unnest($1::text[]) with ordinality asked(name, place)
 join pg_catalog.pg_class c on c.oid = to_regclass(asked.name)
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    and a.attgenerated = ''
+    and coalesce(to_jsonb(a) ->> 'attgenerated', '') = ''
 join pg_catalog.pg_type t on t.oid = a.atttypid
 left join pg_catalog.pg_collation l on l.oid = a.attcollation
 left join pg_catalog.pg_namespace ln on ln.oid = l.collnamespace
@@ -42,12 +44,19 @@ def catalogue_of(
 ) -> Catalogue:
     """Return what the catalogue says of names, which have points but no quotes in them."""
     named = [".".join(map(POSTGRESQL.quoted, name.split("."))) for name in tables]
-    found: dict[str, tuple[str, dict[str, str]]] = {}
-    for place, full, column, kind in execute(COLUMNS, [named]) if named else ():
-        found.setdefault(tables[place - 1], (full, {}))[1][column] = kind
+    found: dict[str, list[tuple[str, str, str, bool]]] = {}
+    for place, *column in execute(COLUMNS, [named]) if named else ():
+        found.setdefault(tables[place - 1], []).append((*column,))
     rows = execute(FUNCTIONS, [list(functions)]) if functions else []
     return Catalogue(
-        tables={name: Shape(name=full, columns=kinds) for name, (full, kinds) in found.items()},
+        tables={
+            name: Shape(
+                name=columns[0][0],
+                columns={column: kind for _, column, kind, _ in columns},
+                loose=frozenset(column for _, column, _, loose in columns if loose),
+            )
+            for name, columns in found.items()
+        },
         rowwise=frozenset(name for name, rowwise, _, _ in rows if rowwise),
         plain=frozenset(name for name, rowwise, steady, _ in rows if rowwise and steady),
         opaque=frozenset(name for name, _, _, opaque in rows if opaque),

@@ -15,6 +15,8 @@ TABLES = """
 create schema audit;
 create type mood as enum ('good', 'bad''"s');
 create domain score as integer check (value >= 0);
+create domain citext as text;
+create table loose (id citext, n integer);
 create table users (id uuid primary key, "Team" integer, name varchar(9), code char(4),
     nick text collate "C", feels mood, points score, seen timestamptz, tags text[], extra jsonb,
     shouted text generated always as (upper(name)) stored);
@@ -163,6 +165,13 @@ def test_equal_for_the_database_is_not_the_same_key(snapshot):
     text = "select u.nick as external_id from users u join teams t on t.nick = u.nick"
     (answer,) = (t.answer for t in snapshot.derivation(mapping(text)).tables if "team" in t.table)
     assert isinstance(answer, KeyQuery)
+
+
+def test_keys_that_are_only_roughly_equal_are_scanned(snapshot):
+    """Of a group of a and A, who knows which of them is shown."""
+    (table,) = snapshot.derivation(mapping("select id as external_id, n from loose")).tables
+    assert isinstance(table.answer, FullScan)
+    assert "takes keys for equal" in table.answer.reason
 
 
 def test_tags_are_followed_too(snapshot):

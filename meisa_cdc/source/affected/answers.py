@@ -18,6 +18,8 @@ class Shape:
     name: str
     #: Name -> type, as it is written in SQL.
     columns: Dict[str, str]
+    #: Columns whose equal values may be different texts to us, such as `a` and `A`.
+    loose: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from sqlglot import exp
+
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.source.affected.answers import (
     Answer,
@@ -17,6 +19,11 @@ from meisa_cdc.source.affected.reading import Reading, read, tables_in
 from meisa_cdc.source.affected.relaxing import Relaxation
 from meisa_cdc.source.affected.scope import Scope
 from meisa_cdc.source.affected.writing import key_columns, key_query
+
+LOOSE = FullScan(
+    reason="the database takes keys for equal that are different ones",
+    advice="Take the key from a column that tells a from A.",
+)
 
 
 def derive(text: str, grammar: str, catalogue: Catalogue, *, key: str = KEY_COLUMN) -> Derivation:
@@ -41,6 +48,8 @@ def _answer(reading: Reading, grammar: str, catalogue: Catalogue, table: str, ke
     try:
         branches = Relaxation(reading, catalogue, table).changed(reading.tree, Scope())
         found = [each for branch in branches for each in _settled(branch, key)]
+        if any(_is_loose(each, reading) for each in found):
+            return LOOSE
     except Beyond as error:
         return error.answer
     return key_columns(found, reading.tables) or key_query(found, reading.tables, grammar)
@@ -54,6 +63,13 @@ def _settled(branch: Branch, key: str) -> Iterator[Settled]:
     if isinstance(known, FullScan):
         raise Beyond(known)
     return settled(branch, known)
+
+
+def _is_loose(found: Settled, reading: Reading) -> bool:
+    tables = {each.name: reading.tables[each.table] for each in (found.changed, *found.others)}
+    return any(
+        column.name in tables[column.table].loose for column in found.key.find_all(exp.Column)
+    )
 
 
 def _given_up(
