@@ -1,5 +1,6 @@
 """`meisa-cdc compile`: the SQL that mappings render to."""
 
+from collections.abc import Iterator, Mapping as Dict, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,21 +56,27 @@ def compile_(
                 "affected": None if derivation is None else document(derivation),
             }
         )
-        session.output.text(f"-- {name}, read in full")
-        session.output.text(compiled.full)
-        if values:
-            session.output.text(f"-- values bound, in order: {', '.join(values)}")
-        if restricted is not None:
-            session.output.text(f"-- {name}, for some contacts alone")
-            session.output.text(restricted)
-        adding = summed.get(name)
-        if adding:
-            session.output.text(f"-- {name}, added up to find what changed")
-            session.output.text(adding)
+        shown = {
+            "read in full": compiled.full,
+            "for some contacts alone": restricted,
+            "added up to find what changed": summed.get(name),
+        }
+        for line in _lines(name, shown, values):
+            session.output.text(line)
         for line in () if derivation is None else lines(name, derivation):
             session.output.text(line)
         session.output.text()
     session.output.json({"mappings": documents})
+
+
+def _lines(name: str, shown: Dict[str, str | None], values: Sequence[str]) -> Iterator[str]:
+    """Yield the texts that there are, the values of all of them below the first."""
+    for what, text in shown.items():
+        if text is not None:
+            yield f"-- {name}, {what}"
+            yield text
+        if values and what == "read in full":
+            yield f"-- values bound, in order: {', '.join(values)}"
 
 
 def _asked(

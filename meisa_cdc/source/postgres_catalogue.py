@@ -13,7 +13,10 @@ COLUMNS = """
 select asked.place, format('%I.%I', n.nspname, c.relname), a.attname::text,
        format_type(a.atttypid, a.atttypmod) || case when a.attcollation <> t.typcollation
            then format(' collate %I.%I', ln.nspname, l.collname) else '' end,
-       t.typname = 'citext' or coalesce(to_jsonb(l) ->> 'collisdeterministic', 'true') = 'false'
+       t.typname = 'citext' or coalesce(to_jsonb(l) ->> 'collisdeterministic', 'true') = 'false',
+       t.typtype <> 'e' and coalesce(nullif(t.typbasetype, 0), t.oid) <> all (array[
+           'bool', 'int2', 'int4', 'int8', 'oid', 'text', 'varchar', 'uuid', 'date', 'timestamp',
+           'timestamptz', 'bytea']::regtype[])
 from unnest($1::text[]) with ordinality asked(name, place)
 join pg_catalog.pg_class c on c.oid = to_regclass(asked.name)
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -44,7 +47,7 @@ def catalogue_of(
 ) -> Catalogue:
     """Return what the catalogue says of names, which have points but no quotes in them."""
     named = [".".join(map(POSTGRESQL.quoted, name.split("."))) for name in tables]
-    found: dict[str, list[tuple[str, str, str, bool]]] = {}
+    found: dict[str, list[tuple[str, str, str, bool, bool]]] = {}
     for place, *column in execute(COLUMNS, [named]) if named else ():
         found.setdefault(tables[place - 1], []).append((*column,))
     rows = execute(FUNCTIONS, [list(functions)]) if functions else []
@@ -52,8 +55,9 @@ def catalogue_of(
         tables={
             name: Shape(
                 name=columns[0][0],
-                columns={column: kind for _, column, kind, _ in columns},
-                loose=frozenset(column for _, column, _, loose in columns if loose),
+                columns={column: kind for _, column, kind, *_ in columns},
+                loose=frozenset(name for _, name, _, loose, _ in columns if loose),
+                spelled=frozenset(name for _, name, _, *several in columns if any(several)),
             )
             for name, columns in found.items()
         },

@@ -136,6 +136,13 @@ DERIVATION = (
         "    return True\n",
     ),
     _rule(
+        "of equal values any spelling may be shown",
+        "relaxing",
+        "        return CALCULATED if self._depends_on_spelling(resolved) else resolved\n",
+        "        return resolved\n",
+        f"{CASES}::test_what_depends_on_the_spelling_is_not_followed",
+    ),
+    _rule(
         "only what sees the items before it does",
         "relaxing",
         "scope if item.lateral else start[0]",

@@ -18,8 +18,10 @@ class Shape:
     name: str
     #: Name -> type, as it is written in SQL.
     columns: Dict[str, str]
-    #: Columns whose equal values may be different texts to us, such as `a` and `A`.
+    #: Columns whose equal values may be different keys to us, such as `a` and `A`.
     loose: Collection[str] = ()
+    #: Columns whose equal values may have different texts, such as 1.0 and 1.00; those, too.
+    spelled: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

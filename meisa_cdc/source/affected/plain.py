@@ -72,6 +72,18 @@ STRICT = (
     exp.DataType,
     exp.DataTypeParam,
 )
+#: What may yield something else for values that are equal, if these have several spellings.
+SPELLING = (
+    exp.Cast,
+    exp.DPipe,
+    exp.Concat,
+    exp.MD5,
+    exp.Lower,
+    exp.Upper,
+    exp.Like,
+    exp.ILike,
+    exp.Anonymous,
+)
 #: Literals that mean another moment each time they are read as one.
 MOMENTS = frozenset({"now", "today", "tomorrow", "yesterday"})
 CLOCKS = (

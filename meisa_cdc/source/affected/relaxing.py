@@ -8,7 +8,7 @@ these rows tell it as it is; a condition is kept where all its columns are known
 taken away for good: whatever is left out of a query makes for more rows, never fewer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
@@ -27,7 +27,7 @@ from meisa_cdc.source.affected.knowing import (
     limited,
     limits_of,
 )
-from meisa_cdc.source.affected.plain import aggregates, conjuncts, is_plain
+from meisa_cdc.source.affected.plain import SPELLING, aggregates, conjuncts, is_plain
 from meisa_cdc.source.affected.reading import Reading, conditions_on_queries
 from meisa_cdc.source.affected.scope import Item, Scope, with_named
 
@@ -48,6 +48,8 @@ class Relaxation:
         self._rowwise = catalogue.rowwise
         self._table = table
         self._numbers = count(1)
+        #: Source -> columns of which equal values may have several texts.
+        self._spelled: dict[str, Collection[str]] = {}
 
     # ---- the two questions
 
@@ -86,7 +88,8 @@ class Relaxation:
         if seek and node.name != self._table:
             return []
         name = f"s{next(self._numbers)}"
-        columns = self._tables[node.name].columns
+        shape = self._tables[node.name]
+        columns, self._spelled[name] = shape.columns, shape.spelled
         source = Source(name=name, table=node.name, types=columns, changed=seek, group=group)
         known = tuple((each, exp.column(each, table=name, quoted=True)) for each in columns)
         return [Branch(sources=(source,), columns=known)]
@@ -205,15 +208,16 @@ class Relaxation:
         if membership is None:
             return
         asking = membership.this
-        sides = asking.expressions if isinstance(asking, exp.Tuple) else [asking]
-        for side, (_, listed) in zip(sides, branch.columns, strict=False):
+        asked_for = asking.expressions if isinstance(asking, exp.Tuple) else [asking]
+        for side, (_, listed) in zip(asked_for, branch.columns, strict=False):
             asked = self._resolved(side, scope)
             if isinstance(asked, FullScan) or isinstance(listed, FullScan):
                 continue
-            same: Expr = exp.EQ(this=listed, expression=asked)
+            sides = [_enclosed(listed), _enclosed(asked)]
+            same: Expr = exp.EQ(this=sides[0], expression=sides[1])
             if not only_true:
                 # NOT IN is unknown, instead of true, as soon as there is a NULL on either side.
-                for each in (listed, asked):
+                for each in sides:
                     same = exp.Or(this=same, expression=exp.Is(this=each, expression=exp.Null()))
                 same = exp.Paren(this=same)
             yield same
@@ -259,10 +263,17 @@ class Relaxation:
             known = scope.meaning(column)
             if isinstance(known, FullScan):
                 return known
-            wrapped = known if isinstance(known, exp.Column) else exp.Paren(this=known)
-            column.replace(wrapped.copy())
+            column.replace(_enclosed(known).copy())
         resolved: Expr = whole.this
-        return resolved
+        return CALCULATED if self._depends_on_spelling(resolved) else resolved
+
+    def _depends_on_spelling(self, resolved: Expr) -> bool:
+        """Tell whether equal values may make a difference: of those, any may be shown."""
+        return any(
+            column.name in self._spelled[column.table]
+            for node in resolved.find_all(*SPELLING)
+            for column in node.find_all(exp.Column)
+        )
 
     def _given(self, some: Sequence[Expr], node: exp.Select, scope: Scope) -> Iterator[Expr]:
         """Yield expressions of GROUP BY and the like, resolved; a bare name is one of SELECT."""
@@ -272,6 +283,10 @@ class Relaxation:
             known = self._resolved(named.get(each.name, each) if bare else each, scope)
             if not isinstance(known, FullScan):
                 yield known
+
+
+def _enclosed(expression: Expr) -> Expr:
+    return expression if isinstance(expression, exp.Column) else exp.Paren(this=expression)
 
 
 def _is_cut(node: exp.Query) -> bool:

@@ -178,6 +178,17 @@ def test_conditions_that_are_not_plain_are_left_out():
         assert ("fold" in answer.text.lower()) == bool(plain)
 
 
+def test_what_depends_on_the_spelling_is_not_followed():
+    """Of 1.0 and 1.00 in one group, either may be shown; as a number they are one."""
+    sql = "select {} as external_id, count(*) as n from plans group by price"
+    assert isinstance(tables(sql.format("'p' || price"))["plans"].answer, FullScan)
+    assert isinstance(tables(sql.format("price"))["plans"].answer, KeyQuery)
+    sql = """select u.boss as external_id from users u join (select price from plans
+    group by price) x on x.price{} = u.id{}"""
+    assert isinstance(tables(sql.format("", ""))["plans"].answer, KeyQuery)
+    assert isinstance(tables(sql.format("::text", "::text"))["plans"].answer, FullScan)
+
+
 def test_columns_that_count_are_those_that_are_read():
     """Also where all are meant, under whatever name."""
     found = tables("select u.id as external_id, row_to_json(s) from users u, subs s, teams t"
