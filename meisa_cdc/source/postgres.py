@@ -32,6 +32,7 @@ VOLATILE = """
 select distinct p.proname::text from pg_catalog.pg_proc p
 where p.proname = any($1) and p.provolatile = 'v'
 """
+JIT = "select pg_catalog.current_setting('jit')"
 #: What the server says of keys that the type of the key's column cannot hold.
 UNCASTABLE = (
     errors.InvalidTextRepresentation,
@@ -140,8 +141,15 @@ class PostgresSession:
         yield from self._batches(self._cursor_for(approved, keys, dress))
 
     def answers(self, statement: Statement) -> Rows:
-        """Yield batches of the rows of a query of ours."""
+        """Yield batches of the rows of a query of ours; only inside `statement`.
+
+        They are quick, and look so costly to the planner that it would compile them first.
+        """
+        ((before,),) = self._transaction.execute(JIT)
+        self._transaction.execute(SET_LOCAL, [["jit"], ["off"]])
         yield from self._batches(self._opened(statement))
+        # Not in case of an error: the savepoint undoes it then.
+        self._transaction.execute(SET_LOCAL, [["jit"], [before]])
 
     def _batches(self, cursor: "psycopg.RawServerCursor[Any]") -> Rows:
         try:

@@ -240,6 +240,15 @@ select u.id as external_id, t.kind, p.kind as k from users u
 left join teams t on t.id = u.team and exists (select 1 from posts p where p.ref = t.id)
 left join plans p on p.id = t.owner
 ;
+select u.boss as external_id, t.kind, x.a from users u join (select author as a from posts
+except select ref from posts where size = 1) x on x.a = u.id join teams t on t.id = u.team
+;
+select u.boss as external_id, t.kind from users u join (select id from users intersect
+select owner from teams) x on x.id = u.id join teams t on t.id = u.team
+;
+select u.boss as external_id, p.kind from users u join (select s.user_id, s.plan from subs s
+order by s.rid limit 4) x on x.user_id = u.id join plans p on p.id = x.plan where u.name = 'a'
+;
 select max(u.id) as external_id from users u
 ;
 select u.id as external_id, rank() over (order by u.rid) as r from users u

@@ -29,6 +29,7 @@ SCANNED = {
     "select distinct on (s.plan)": {"subs"},
     "select u.id as external_id, x.state from users u join (select distinct on (plan)": {"subs"},
     "with recursive": {"users"},
+    "select u.boss as external_id, p.kind from users u join (select s.user_id, s.plan": {"subs"},
 }
 
 
@@ -262,9 +263,11 @@ def test_too_many_alternatives_are_a_full_scan():
     """Each is a query of its own, and the database would plan them all."""
     one = "(" + " union all ".join(["select id, boss from users"] * 9) + ")"
     sql = f"select a.id as external_id from {one} a join {one} b on a.boss = b.id"
-    answer = tables(sql)["users"].answer
-    assert isinstance(answer, FullScan)
-    assert "alternatives" in answer.reason
+    nine = " union ".join(["select id as external_id from users"] * 9)
+    for text in (sql, " union ".join([f"({nine})"] * 9)):
+        answer = tables(text)["users"].answer
+        assert isinstance(answer, FullScan)
+        assert "alternatives" in answer.reason
 
 
 @pytest.mark.parametrize("grammar", ["mysql", "sqlite"])
@@ -281,3 +284,11 @@ def test_other_databases_are_derived_from_as_well(grammar: str):
     assert users == KeyColumns(columns=("id",))
     assert isinstance(teams, KeyQuery)
     assert ":meisa_1" in teams.text
+
+
+def test_joins_of_other_databases_are_not_guessed_at():
+    """Whatever they may do."""
+    sql = "select u.id as external_id from users u straight_join teams t on t.id = u.team"
+    scan = derive(sql, "mysql", CATALOGUE).scan
+    assert scan is not None
+    assert "STRAIGHT" in scan.reason
