@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check mutations bench clean
+.PHONY: help demo test check mutations fuzz bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: $(READY)  ## lint, format, types, architecture
 
 mutations: $(READY)  ## break each safety rule and see a test go red (ARGS=… words of their names)
 	$(BIN)/python -m tests.mutations $(ARGS)
+
+fuzz: $(READY)  ## look long for contacts that a changed row affects and nobody finds (ARGS='CHECKS SEED')
+	$(BIN)/python -m tests.soundness $(ARGS)
 
 bench: $(READY)  ## the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,16 +1,19 @@
 """`meisa-cdc compile`: the SQL that mappings render to."""
 
+from collections.abc import Iterator, Mapping as Dict, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meisa_cdc.cli.affected import document, lines
 from meisa_cdc.cli.command import command
 from meisa_cdc.cli.selection import selected
 from meisa_cdc.cli.session import Session
 
 if TYPE_CHECKING:
     from meisa_cdc.core.mapping import Mapping
+    from meisa_cdc.source.affected.answers import Derivation
     from meisa_cdc.source.snapshot import AppDatabase
 
 
@@ -24,8 +27,9 @@ def compile_(
 ) -> None:
     """Print the SQL that a mapping renders to: in full, for some contacts, and to add up.
 
-    The values that the template puts in are bound, and stand beside the text. How rows are added
-    up depends on their types: that part is left out where the database cannot be asked for them.
+    Then, for each table that it reads: the columns, and how the contacts are found that a changed
+    row of it affects. The values that the template puts in are bound, and stand beside the text.
+    What depends on types and tables is left out where the database cannot be asked for them.
     """
     from meisa_cdc.core.mapping import ONCE
     from meisa_cdc.wiring import Wiring
@@ -34,58 +38,65 @@ def compile_(
     mappings = wiring.mappings()
     source = wiring.source()
     names = sorted(selected(mappings, [mapping] if mapping else None, None))
-    summed = _summed(source, [mappings[name] for name in names])
+    summed, derived = _asked(source, [mappings[name] for name in names])
     documents = []
     for name in names:
         compiled = source.compiled(mappings[name])
         # What is done once is always read in full.
         restricted = None if mappings[name].kind in ONCE else compiled.restricted
         values = [str(value) for value in compiled.values]
+        derivation = derived.get(name)
         documents.append(
             {
                 "mapping": name,
                 "full": compiled.full,
                 "restricted": restricted,
                 "values": values,
-                "checksums": summed[name],
+                "checksums": summed.get(name),
+                "affected": None if derivation is None else document(derivation),
             }
         )
-        session.output.text(f"-- {name}, read in full")
-        session.output.text(compiled.full)
-        if values:
-            session.output.text(f"-- values bound, in order: {', '.join(values)}")
-        if restricted is not None:
-            session.output.text(f"-- {name}, for some contacts alone")
-            session.output.text(restricted)
-        adding = summed[name]
-        if adding:
-            session.output.text(f"-- {name}, added up to find what changed")
-            session.output.text(adding)
+        shown = {
+            "read in full": compiled.full,
+            "for some contacts alone": restricted,
+            "added up to find what changed": summed.get(name),
+        }
+        for line in _lines(name, shown, values):
+            session.output.text(line)
+        for line in () if derivation is None else lines(name, derivation):
+            session.output.text(line)
         session.output.text()
     session.output.json({"mappings": documents})
 
 
-def _summed(source: "AppDatabase", mappings: "list[Mapping]") -> dict[str, str | None]:
-    """Return the query that adds up each mapping's rows; None where there is none."""
+def _lines(name: str, shown: Dict[str, str | None], values: Sequence[str]) -> Iterator[str]:
+    """Yield the texts that there are, the values of all of them below the first."""
+    for what, text in shown.items():
+        if text is not None:
+            yield f"-- {name}, {what}"
+            yield text
+        if values and what == "read in full":
+            yield f"-- values bound, in order: {', '.join(values)}"
+
+
+def _asked(
+    source: "AppDatabase", mappings: "list[Mapping]"
+) -> "tuple[dict[str, str], dict[str, Derivation]]":
+    """Return the query that adds up each mapping's rows, and whom changed rows affect.
+
+    Nothing of a mapping where the database cannot be asked, or refuses it.
+    """
     from meisa_cdc.core.errors import MappingError, MappingFailed, SourceUnavailable
+    from meisa_cdc.core.mapping import ONCE
 
-    found: dict[str, str | None] = dict.fromkeys(mapping.name for mapping in mappings)
-    if not any(_adds_up(source, mapping) for mapping in mappings):
-        return found
-    try:
-        with source.snapshot() as snapshot:
-            for mapping in mappings:
-                with suppress(MappingError, MappingFailed):
-                    found[mapping.name] = snapshot.summing(mapping)
-    except SourceUnavailable:
-        pass
-    return found
-
-
-def _adds_up(source: "AppDatabase", mapping: "Mapping") -> bool:
-    from meisa_cdc.core.errors import MappingError
-
-    try:
-        return source.capture_of(mapping).kind == "checksum"
-    except MappingError:
-        return False
+    summed: dict[str, str] = {}
+    derived: dict[str, Derivation] = {}
+    with suppress(SourceUnavailable), source.snapshot() as snapshot:
+        for mapping in mappings:
+            with suppress(MappingError, MappingFailed):
+                if mapping.kind not in ONCE:
+                    derived[mapping.name] = snapshot.derivation(mapping)
+                adding = snapshot.summing(mapping)
+                if adding is not None:
+                    summed[mapping.name] = adding
+    return summed, derived

@@ -35,6 +35,7 @@ class MysqlSession:
         self._writer = self._connection.cursor()
         self._shapes: dict[tuple[str, str], Shape] = {}
         self.hashing = MysqlHashing(self, self._transaction.version)
+        self.tracing = None
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:

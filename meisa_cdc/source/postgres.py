@@ -11,7 +11,9 @@ from sqlalchemy import URL
 
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Column
+from meisa_cdc.source.affected.answers import Catalogue
 from meisa_cdc.source.forbidden import HARMLESS
+from meisa_cdc.source.postgres_catalogue import catalogue_of
 from meisa_cdc.source.postgres_hashing import PostgresHashing, Shape
 from meisa_cdc.source.postgres_transaction import (
     APPLICATION,
@@ -30,6 +32,7 @@ VOLATILE = """
 select distinct p.proname::text from pg_catalog.pg_proc p
 where p.proname = any($1) and p.provolatile = 'v'
 """
+JIT = "select pg_catalog.current_setting('jit')"
 #: What the server says of keys that the type of the key's column cannot hold.
 UNCASTABLE = (
     errors.InvalidTextRepresentation,
@@ -47,6 +50,7 @@ class PostgresSession:
         self._types = TypesOfResults(self._connection)
         self._shapes: dict[tuple[str, str], Shape] = {}
         self.hashing = PostgresHashing(self, self._connection.info.server_version)
+        self.tracing = self
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:
@@ -134,12 +138,29 @@ class PostgresSession:
         self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None = None
     ) -> Rows:
         """Yield batches of rows; keys that the key's type cannot hold are compared as text."""
-        cursor = self._cursor_for(approved, keys, dress)
+        yield from self._batches(self._cursor_for(approved, keys, dress))
+
+    def answers(self, statement: Statement) -> Rows:
+        """Yield batches of the rows of a query of ours; only inside `statement`.
+
+        They are quick, and look so costly to the planner that it would compile them first.
+        """
+        ((before,),) = self._transaction.execute(JIT)
+        self._transaction.execute(SET_LOCAL, [["jit"], ["off"]])
+        yield from self._batches(self._opened(statement))
+        # Not in case of an error: the savepoint undoes it then.
+        self._transaction.execute(SET_LOCAL, [["jit"], [before]])
+
+    def _batches(self, cursor: "psycopg.RawServerCursor[Any]") -> Rows:
         try:
             while batch := self._fetched(cursor):
                 yield batch
         finally:
             cursor.close()
+
+    def catalogue(self, tables: Sequence[str], functions: Sequence[str]) -> Catalogue:
+        """Return what the database says of names in a query."""
+        return catalogue_of(self._transaction.execute, tables, functions)
 
     def _cursor_for(
         self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
 from meisa_cdc.core.mapping import Column
-from meisa_cdc.source.statements import Approved, Dress
+from meisa_cdc.source.affected.answers import Catalogue
+from meisa_cdc.source.statements import Approved, Dress, Statement
 
 Rows: TypeAlias = Generator[Sequence[Sequence[object]], None, None]
 
@@ -29,12 +30,26 @@ class Hashing(Protocol):
         """Return the whole answer to a query on top of the mapping's, at once."""
 
 
+class Tracing(Protocol):
+    """What it takes to follow changed rows to the contacts that they affect."""
+
+    def catalogue(self, tables: Sequence[str], functions: Sequence[str]) -> Catalogue:
+        """Return what the database says of names in a query."""
+
+    def answers(self, statement: Statement) -> Rows:
+        """Yield batches of the rows of a query of ours."""
+
+
 class Session(Protocol):
     """One connection with one read-only transaction open; not for use by two threads at once."""
 
     @property
     def hashing(self) -> Hashing | None:
         """How rows are added up; None where they are not."""
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """How changed rows are followed; None where they are not."""
 
     def statement(self, mapping: str, timeout: float) -> AbstractContextManager[None]:
         """Enclose what is done for one mapping; an error in it leaves the transaction usable.

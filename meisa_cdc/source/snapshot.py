@@ -1,6 +1,6 @@
 """The app database as the use cases see it: one consistent, read-only view a pass."""
 
-from collections.abc import Collection, Iterator, Mapping as Dict, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping as Dict, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,21 +11,34 @@ from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import InvalidValue, MappingError, MeisaCdcError
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.values import canonical_key
+from meisa_cdc.source.affected.answers import Derivation, FullScan
 from meisa_cdc.source.captures import CHECKSUM, WATERMARK, Capture, capture_of
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL
 from meisa_cdc.source.engines import app_url, dialect_of, place_of
 from meisa_cdc.source.session import Hashing, Rows, Session
-from meisa_cdc.source.statements import SAMPLE_KEYS, Approved, Dress, approve, keys_alone
+from meisa_cdc.source.statements import (
+    SAMPLE_KEYS,
+    Approved,
+    Dress,
+    Statement,
+    approve,
+    keys_alone,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
+    from meisa_cdc.source.affected.asking import Changes
     from meisa_cdc.source.catalogue import Table
 
 #: Seconds that a query of a mapping may take, where nothing else is said.
 STATEMENT_TIMEOUT = 60.0
 #: Bits of the buckets in a query that is only looked at.
 SHOWN_BITS = 16
+UNTRACED = FullScan(
+    reason="changed rows of this kind of database are not followed",
+    advice="Use another capture.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +144,8 @@ class DatabaseSnapshot:
         self._session = session
         self._database = database
         self._checked: set[tuple[str, str]] = set()
-        self._open: Rows | None = None
+        self._derived: dict[tuple[str, str], Derivation] = {}
+        self._open: Generator[object, None, None] | None = None
 
     def columns(self, mapping: Mapping) -> list[Column]:
         """Return what the mapping yields, without reading rows.
@@ -149,8 +163,9 @@ class DatabaseSnapshot:
         """
         self.end()
         approved = self._approved(mapping)
-        self._open = self._whole(approved) if keys is None else self._some(approved, keys)
-        return self._open
+        rows = self._whole(approved) if keys is None else self._some(approved, keys)
+        self._open = rows
+        return rows
 
     def scheme(self, mapping: Mapping) -> str | None:
         """Return what the checksums of a mapping depend on beside its rows.
@@ -201,10 +216,9 @@ class DatabaseSnapshot:
         approved = self._approved(mapping)
         with self._statement(mapping):
             dress = self._hashing.placed(approved, buckets, bits)
-        self._open = (
-            self._whole(approved, dress) if keys is None else self._some(approved, keys, dress)
-        )
-        return self._open
+        rows = self._whole(approved, dress) if keys is None else self._some(approved, keys, dress)
+        self._open = rows
+        return rows
 
     @property
     def _hashing(self) -> Hashing:
@@ -228,6 +242,46 @@ class DatabaseSnapshot:
         with closing(self._whole(approved, dress)) as rows:
             for batch in rows:
                 yield [key for key in (_key(row[0]) for row in batch) if key is not None]
+
+    def derivation(self, mapping: Mapping) -> Derivation:
+        """Return how the contacts are found that changed rows affect; raises as `columns` does."""
+        from meisa_cdc.source.affected.mappings import derivation_of, described
+
+        self.end()
+        approved = self._approved(mapping)
+        found = self._derived.get((mapping.name, mapping.digest))
+        if found is None:
+            with self._statement(mapping):
+                tracing, database = self._session.tracing, self._database
+                ask = described(database) if tracing is None else tracing.catalogue
+                found = derivation_of(approved, ask)
+            self._derived[mapping.name, mapping.digest] = found
+        return found
+
+    def affected(
+        self, mapping: Mapping, changes: "Changes"
+    ) -> Generator[list[str], None, None] | FullScan:
+        """Return the keys of the contacts that changes may affect, in chunks, or why not.
+
+        Whoever is affected is among them; some of them may not be, and need not be contacts.
+        `changes` has all that this snapshot sees, and may have more. Where it raises, as `read`
+        does, the mapping is to be read in full.
+        """
+        from meisa_cdc.source.affected.mappings import affected_keys
+
+        tracing = self._session.tracing
+        if tracing is None:
+            return UNTRACED
+        derivation = self.derivation(mapping)
+
+        def answers(statement: Statement) -> Rows:
+            with self._statement(mapping):
+                yield from tracing.answers(statement)
+
+        found = affected_keys(self._approved(mapping), derivation, changes, answers)
+        if not isinstance(found, FullScan):
+            self._open = found
+        return found
 
     def explain(self, mapping: Mapping) -> str:
         """Return the database's plan for a full read in one line; raises as `columns` does."""

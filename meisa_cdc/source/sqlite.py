@@ -87,6 +87,7 @@ class SqliteSession:
 
     #: To add up rows would take SQLite as long as we need to read them.
     hashing = None
+    tracing = None
 
     def __init__(self, url: URL) -> None:
         self._path = path_of(url)

@@ -138,6 +138,33 @@ def test_compile_shows_the_sql_with_its_values_beside_it(desk: Desk) -> None:
     assert plan["full"] != plan["restricted"]
 
 
+def test_compile_tells_whom_a_changed_row_affects(desk: Desk) -> None:
+    """Table by table: in the row itself, by a query, or anybody, with the reason."""
+    text = """select u.id as external_id, v.plan, current_date as day from users u
+    join users v on v.plan = u.plan"""
+    desk.map(plan=text)
+    (plan,) = desk.json("compile", "contacts/plan")["mappings"]
+    (users,) = plan["affected"]["tables"]
+    assert users["columns"] == ["id", "plan"]
+    assert users["found_by"] == "query"
+    assert "union all" in users["query"]
+    assert plan["affected"]["unsteady"] == ["current_date"]
+    shown = desk.run("compile", "contacts/plan").out
+    assert "who is found by" in shown
+    assert "current_date changes though no row does" in shown
+    desk.map(plan="select id as external_id, plan from users limit 3")
+    assert "anybody, since a LIMIT" in desk.run("compile", "contacts/plan").out
+    desk.map(
+        plan="with recursive x as (select id, plan from users) select id as external_id from x"
+    )
+    (plan,) = desk.json("compile", "contacts/plan")["mappings"]
+    assert plan["affected"]["scan"]
+    assert plan["affected"]["tables"][0]["found_by"] == "full_scan"
+    assert "anybody, since it has a recursive" in desk.run("compile", "contacts/plan").out
+    desk.map(plan="select id as external_id, plan from users")
+    assert "who stands in id" in desk.run("compile", "contacts/plan").out
+
+
 def test_migrate_makes_a_state(desk: Desk) -> None:
     """It has the present schema, and is the user's alone."""
     assert desk.json("migrate")["schema"] == "up to date"

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.mutations.rules import RULES, Rule
+from tests.mutations.rule import Rule
+from tests.mutations.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 #: What a copy needs to run tests.

@@ -1,6 +1,7 @@
 """The rules that data is safe by, each with a way to break it and the tests that have to notice."""
 
-from dataclasses import dataclass
+from tests.mutations.derivation import DERIVATION
+from tests.mutations.rule import Rule
 
 CORE, SYNC, STATE = "meisa_cdc/core/", "meisa_cdc/sync/", "meisa_cdc/state/"
 T_CORE, T_SYNC = "tests/unit/core/test_", "tests/unit/sync/test_"
@@ -9,30 +10,8 @@ T_STATE = "tests/contract/state/test_state_occurrences.py::"
 T_RECORDS = "tests/contract/state/test_state_records.py::"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A rule that data is safe by, and how to break it."""
-
-    name: str
-    #: Path from the top of the checkout.
-    file: str
-    #: The text that keeps the rule; it occurs once.
-    old: str
-    #: What breaks it.
-    new: str
-    #: Tests, as pytest takes them, of which one has to fail.
-    tests: tuple[str, ...]
-
-    def broken(self, text: str) -> str:
-        """Return the file's text with the rule broken. Raises LookupError if it does not fit."""
-        found = text.count(self.old)
-        if found != 1:
-            message = f"its text occurs {found} times in {self.file}"
-            raise LookupError(message)
-        return text.replace(self.old, self.new)
-
-
 RULES = (
+    *DERIVATION,
     # ---- capture
     Rule(
         name="capture: what was read before a mapping failed does not count",

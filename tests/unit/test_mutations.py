@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations.rules import RULES, Rule
+from tests.mutations.rule import Rule
+from tests.mutations.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 
@@ -13,6 +14,7 @@ AREAS = (
     "budget",
     "capture",
     "delivery",
+    "derivation",
     "diff",
     "guard",
     "hand-overs",

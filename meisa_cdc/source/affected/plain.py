@@ -1,0 +1,192 @@
+"""Which expressions a key query may take over from a mapping.
+
+Others could yield something else there, or are not written back word for word by the parser: a
+condition that holds too seldom would lose keys, one that is left out never does.
+"""
+
+from collections.abc import Collection, Iterator
+
+from sqlglot import exp
+from sqlglot.expressions import Expr
+
+PLAIN = (
+    exp.Column,
+    exp.Identifier,
+    exp.Literal,
+    exp.Boolean,
+    exp.Null,
+    exp.Parameter,
+    exp.Placeholder,
+    exp.Paren,
+    exp.Tuple,
+    exp.And,
+    exp.Or,
+    exp.Not,
+    exp.Is,
+    exp.In,
+    exp.Between,
+    exp.Like,
+    exp.ILike,
+    exp.EQ,
+    exp.NEQ,
+    exp.LT,
+    exp.LTE,
+    exp.GT,
+    exp.GTE,
+    exp.NullSafeEQ,
+    exp.NullSafeNEQ,
+    exp.Add,
+    exp.Sub,
+    exp.Mul,
+    exp.Neg,
+    exp.DPipe,
+    exp.Case,
+    exp.If,
+    exp.Coalesce,
+    exp.Nullif,
+    exp.Lower,
+    exp.Upper,
+    exp.Concat,
+    exp.MD5,
+    exp.Cast,
+    exp.DataType,
+    exp.DataTypeParam,
+)
+COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+#: Of a comparison's sides: NULL in one of the columns makes the whole NULL.
+STRICT = (
+    exp.Column,
+    exp.Identifier,
+    exp.Literal,
+    exp.Null,
+    exp.Parameter,
+    exp.Placeholder,
+    exp.Paren,
+    exp.Add,
+    exp.Sub,
+    exp.Mul,
+    exp.Neg,
+    exp.Lower,
+    exp.Upper,
+    exp.Cast,
+    exp.DataType,
+    exp.DataTypeParam,
+)
+#: What may yield something else for values that are equal, if these have several spellings.
+SPELLING = (
+    exp.Cast,
+    exp.DPipe,
+    exp.Concat,
+    exp.MD5,
+    exp.Lower,
+    exp.Upper,
+    exp.Like,
+    exp.ILike,
+    exp.Anonymous,
+)
+#: Literals that mean another moment each time they are read as one.
+MOMENTS = frozenset({"now", "today", "tomorrow", "yesterday"})
+CLOCKS = (
+    exp.CurrentDate,
+    exp.CurrentDatetime,
+    exp.CurrentTime,
+    exp.CurrentTimestamp,
+    exp.Localtime,
+    exp.Localtimestamp,
+    exp.Rand,
+    exp.Uuid,
+)
+_UNSTEADY = """
+    age array_sample array_shuffle clock_timestamp gen_random_uuid getdate julianday newid now
+    random random_normal randomblob statement_timestamp sysdate timeofday transaction_timestamp
+    unix_timestamp utc_date utc_time utc_timestamp uuid_generate_v4 uuidv4 uuidv7
+"""
+#: Functions that the parser has no node for, and that yield something else each time.
+UNSTEADY = frozenset(_UNSTEADY.split())
+
+
+def is_plain(expression: Expr, functions: Collection[str]) -> bool:
+    """Tell whether an expression may be taken over; `functions` are plain ones by name."""
+    return all(
+        isinstance(node, PLAIN) or (isinstance(node, exp.Anonymous) and called(node) in functions)
+        for node in expression.walk()
+    ) and not any(unsteady(expression))
+
+
+def called(node: exp.Anonymous) -> str:
+    """Return the name of a function that the parser does not know."""
+    return str(node.name).lower()
+
+
+def unsteady(expression: Expr) -> Iterator[str]:
+    """Yield the names of what is something else each time."""
+    for node in expression.walk():
+        if isinstance(node, CLOCKS):
+            yield node.sql_name().lower()
+        elif isinstance(node, exp.Anonymous) and called(node) in UNSTEADY:
+            yield called(node)
+        elif isinstance(node, exp.Literal) and node.is_string and node.name.lower() in MOMENTS:
+            yield f"'{node.name}'"
+
+
+def is_strict(condition: Expr) -> bool:
+    """Tell whether a condition cannot hold where one of its columns is NULL."""
+    if isinstance(condition, exp.Paren):
+        return is_strict(condition.this)
+    if isinstance(condition, exp.Not) and isinstance(condition.this, exp.Is):
+        inner = condition.this
+        return isinstance(inner.expression, exp.Null) and _strict_side(inner.this)
+    return isinstance(condition, COMPARISONS) and all(
+        _strict_side(side) for side in (condition.this, condition.expression)
+    )
+
+
+def _strict_side(side: Expr) -> bool:
+    return all(isinstance(node, STRICT) for node in side.walk())
+
+
+def conjuncts(condition: Expr | None) -> Iterator[Expr]:
+    """Yield the conditions that all have to hold."""
+    if isinstance(condition, exp.And):
+        yield from conjuncts(condition.left)
+        yield from conjuncts(condition.right)
+    elif isinstance(condition, exp.Paren):
+        yield from conjuncts(condition.this)
+    elif condition is not None:
+        yield condition
+
+
+def queries_in(expression: Expr) -> Iterator[exp.Query]:
+    """Yield the queries inside an expression, not those inside them."""
+    for node in expression.walk(prune=lambda node: isinstance(node, exp.Query)):
+        if isinstance(node, exp.Query):
+            yield node
+
+
+def aggregates(expression: Expr, functions: Collection[str]) -> bool:
+    """Tell whether an expression may make one row of many; `functions` are known not to do so."""
+    return any(
+        isinstance(node, exp.AggFunc)
+        or (isinstance(node, exp.Anonymous) and called(node) not in functions)
+        for node in _outside_queries(expression)
+    )
+
+
+def _outside_queries(expression: Expr) -> Iterator[Expr]:
+    """Yield the nodes of an expression but for the queries in it, and what windows call."""
+    if isinstance(expression, exp.Query):
+        return
+    yield expression
+    for child in expression.iter_expressions():
+        windowed = isinstance(expression, exp.Window) and child is expression.this
+        for part in child.iter_expressions() if windowed else (child,):
+            yield from _outside_queries(part)
+
+
+def made_of(expression: Expr, given: Collection[Expr]) -> bool:
+    """Tell whether an expression can be calculated from others."""
+    if expression in given:
+        return True
+    if isinstance(expression, exp.Column):
+        return False
+    return all(made_of(child, given) for child in expression.iter_expressions())
