@@ -9,7 +9,7 @@ STEPS = [
     "HELD contacts/identity (first_load)",
     "── A first load would greet everybody",
     "$ meisa-cdc sync --approve ",
-    "1196 contacts, 0 of them in a sequence",
+    "1996 contacts, 0 of them in a sequence",
     "── Again: nothing changed",
     "Delivered 0 of 0 with",
     "── A morning passes in the app",
