@@ -5,7 +5,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
-from meisa_cdc.core.checksums import Buckets, Checksums, bits_for, differing
+from meisa_cdc.core.checksums import (
+    COARSER_BY,
+    FEWEST_BITS,
+    Buckets,
+    Checksums,
+    Within,
+    bits_for,
+    coarser,
+    differing,
+    replaced,
+    unlike,
+)
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.plan import MOST_LISTED
@@ -179,7 +190,7 @@ class Reader:
     def _read_differing(self, mapping: Mapping, before: Checksums) -> bool:
         """Spool what differs among the rows that may; return False where those are too many."""
         bits = before.buckets.bits
-        now = self.snapshot.checksums(mapping, bits)
+        now = self._summed(mapping, before.buckets)
         buckets = differing(before, now)
         if len(buckets) > LARGEST_SHARE * max(before.buckets.occupied, now.occupied):
             return False
@@ -191,7 +202,8 @@ class Reader:
         if name == self.captured.identity:
             stream.lost = bytearray()
         if buckets:
-            for batch in self.snapshot.placed(mapping, buckets=buckets, bits=bits):
+            within = Within(buckets=buckets, bits=bits)
+            for batch in self.snapshot.placed(mapping, within=within):
                 stream.take(batch)
             # Where all was settled, there were no more contacts than rows: if as many were met
             # again, none of them is gone.
@@ -259,6 +271,18 @@ class Reader:
                 # Of whom nothing is on record is looked for among all of those.
                 if seen.present and seen.fingerprint is not None
             ]
+
+    def _summed(self, mapping: Mapping, before: Buckets) -> Buckets:
+        """Return the sums of now: few first, and finer ones where those differ."""
+        bits = max(before.bits - COARSER_BY, FEWEST_BITS)
+        now = self.snapshot.checksums(mapping, bits)
+        if bits == before.bits:
+            return now
+        within = Within(buckets=unlike(coarser(before, bits), now), bits=bits)
+        if not within.buckets:
+            return before
+        finer = self.snapshot.checksums(mapping, before.bits, within)
+        return replaced(before, within, finer)
 
     def _read_lacking(self, stream: Stream) -> None:
         """Spool contacts that nothing is on record of, whatever the rows add up to."""
