@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from meisa_cdc.core import tags
@@ -16,7 +17,7 @@ from meisa_cdc.core.values import Value, fingerprint, same
 
 #: Rows without a usable key are listed up to here; beyond it they are only counted.
 MOST_LISTED = 10_000
-_ENCODER = json.JSONEncoder(sort_keys=True)
+_ENCODER = json.JSONEncoder(sort_keys=True, check_circular=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,7 @@ class Tallies:
         if comparison.known and not was_present and action is not Action.REMOVED:
             self.returned += 1
         for mapping in comparison.lost:
-            self._hash(mapping, comparison.external_id, "", None, None)
+            self._hash(mapping, comparison.external_id, [])
         if action not in (Action.CREATE, Action.UPDATE):
             return
         if comparison.contact is not None:
@@ -135,11 +136,15 @@ class Tallies:
             self.sole[causes[0]] += 1
         surprising = {c.mapping for c in comparison.changes if c.new_in_this_pass}
         (self.changed if comparison.known else self.created).update(surprising)
+        told: dict[str, list[Value]] = {}
         for change in _by_field(comparison.changes):
-            self._hash(change.mapping, comparison.external_id, change.field, change.old, change.new)
+            told.setdefault(change.mapping, []).append([change.field, change.old, change.new])
+        for mapping, changes in told.items():
+            self._hash(mapping, comparison.external_id, changes)
 
-    def _hash(self, mapping: str, external_id: str, name: str, old: Value, new: Value) -> None:
-        line = _ENCODER.encode([external_id, name, old, new])
+    def _hash(self, mapping: str, external_id: str, changes: list[Value]) -> None:
+        """Add what becomes of a contact; no changes: its row is gone."""
+        line = _ENCODER.encode([external_id, changes])
         self._hashes[mapping].update(line.encode() + b"\n")
 
     def digest(self, mapping: str) -> str:
@@ -208,7 +213,7 @@ def change_print(comparison: Comparison, scope: frozenset[str]) -> bytes:
 
 def _by_field(changes: Iterable[FieldChange]) -> list[FieldChange]:
     """Return the changes in an order that the order of a query's columns does not decide."""
-    return sorted(changes, key=lambda change: change.field)
+    return sorted(changes, key=attrgetter("field"))
 
 
 def fires(comparison: Comparison) -> list[str]:

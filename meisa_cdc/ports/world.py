@@ -1,6 +1,6 @@
 """What the use cases ask of everything else: time, the app database, Meisa, temporary room."""
 
-from collections.abc import Collection, Iterator, Mapping as Dict, Sequence
+from collections.abc import Iterator, Mapping as Dict, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -90,6 +90,8 @@ class Judge:
     #: Every mapping on record.
     recorded: Collection[str] = ()
     held: tuple[Held, ...] = field(default=())
+    #: What is known of the mappings while some of them are held, by those.
+    _while_held: dict[frozenset[str], Sequence[Reading]] = field(default_factory=dict)
 
     @property
     def _held_for_all(self) -> frozenset[str]:
@@ -201,13 +203,13 @@ class Judge:
         )
 
     def _readings(self, held: frozenset[str]) -> Sequence[Reading]:
-        readings = self.captured.readings
-        if not held:
-            return list(readings.values())
-        return [
-            replace(reading, covers_new=False) if name in held else reading
-            for name, reading in readings.items()
-        ]
+        found = self._while_held.get(held)
+        if found is None:
+            found = self._while_held[held] = [
+                replace(reading, covers_new=False) if name in held else reading
+                for name, reading in self.captured.readings.items()
+            ]
+        return found
 
     def _settled(self, comparison: Comparison, held: frozenset[str]) -> Settled:
         unready = held or self.captured.failures
