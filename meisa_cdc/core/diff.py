@@ -189,7 +189,7 @@ def _differences(
     for reading, row in seen:
         for each in reading.fields:
             value = value_of(contact, row, each)
-            if tags.is_tags(each.name):
+            if each.is_tags:
                 problems += _tagged_twice(
                     contact.external_id, reading.mapping.name, tags.names(value), tagged
                 )
@@ -197,8 +197,8 @@ def _differences(
                 continue
             changes.append(change_of(contact, reading, each, value, now))
     changes.extend(emptied(contact, readings, identity))
-    causing = tuple(change for change in changes if change.causes)
-    riding = tuple(change for change in changes if not change.causes)
+    causing = tuple([change for change in changes if change.causes])
+    riding = tuple([change for change in changes if not change.causes])
     settled, action = _counted(contact, causing, riding, now)
     return Comparison(
         external_id=contact.external_id,
@@ -274,6 +274,8 @@ def _rank(contact: Contact, causing: Sequence[FieldChange]) -> int | None:
 
 def _field_problems(external_id: str, staged: Dict[str, Staged]) -> Iterable[Invalid]:
     for name, seen in staged.items():
+        if not seen.duplicate and not seen.errors:
+            continue
         if seen.duplicate:
             yield Invalid(
                 mapping=name,

@@ -35,6 +35,8 @@ class Yielded(NamedTuple):
     null_is_sent: bool
     #: What the field becomes without a row; UNSET where it is kept.
     missing: Value | Unset
+    #: It is a list of tags.
+    is_tags: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ def _yielded(mapping: Mapping, column: str) -> Yielded:
         policy=mapping.settings_of(column).policy,
         null_is_sent=null_is_sent(mapping, column),
         missing=missing_value(mapping, column),
+        is_tags=tags.is_tags(field_of(column)),
     )
 
 
@@ -150,16 +153,17 @@ def change_of(
     name, policy = yielded.name, yielded.policy
     before = contact.pending.get(name, UNSET)
     fresh = before is UNSET or not same(before, new)
+    # By position, since most of the time that a first load takes to compare goes by here.
     return FieldChange(
-        field=name,
-        mapping=reading.mapping.name,
-        old=contact.ledger.get(name),
-        new=new,
-        priority=yielded.priority,
-        new_in_this_pass=fresh,
-        causes=_causes(contact, name, policy, new, now),
-        at_least_every=policy.at_least_every,
-        novel=name in reading.introduced or (name in contact.novel and not fresh),
+        name,
+        reading.mapping.name,
+        contact.ledger.get(name),
+        new,
+        yielded.priority,
+        fresh,
+        _causes(contact, name, policy, new, now),
+        policy.at_least_every,
+        name in reading.introduced or (name in contact.novel and not fresh),
     )
 
 

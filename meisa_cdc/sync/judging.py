@@ -16,7 +16,7 @@ from meisa_cdc.sync.addresses import Addresses
 from meisa_cdc.sync.captured import Captured
 
 #: Contacts compared, and stored in one transaction, at a time.
-BATCH = 500
+BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +46,12 @@ class Handovers:
             key: [claim for claim in each if claim.leaves is not None]
             for key, each in claims.items()
         }
-        self._gone = sorted({c.external_id for each in self._left.values() for c in each})
+        self._gone = {c.external_id for each in self._left.values() for c in each}
         self._taken: set[str] = set()
 
     def in_order(self, keys: Sequence[str]) -> list[str]:
         """Return the keys to decide: those who may have to give up what they hold come last."""
-        return [*(key for key in keys if key not in self._gone), *self._gone]
+        return [*(key for key in keys if key not in self._gone), *sorted(self._gone)]
 
     def decide(self, key: str, contact: Contact | None) -> Settled:
         """Return what to store of a contact."""
