@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Seconds that a query of a mapping may take, where nothing else is said.
 STATEMENT_TIMEOUT = 60.0
 #: Bits of the buckets in a query that is only looked at.
-SHOWN_BITS = 16
+SHOWN_BITS = 12
 UNTRACED = FullScan(
     reason="changed rows of this kind of database are not followed",
     advice="Use another capture.",
