@@ -12,7 +12,7 @@ from meisa_cdc.core.arrivals import Expected
 from meisa_cdc.core.diff import Action, Comparison, Invalid
 from meisa_cdc.core.fields import FieldChange
 from meisa_cdc.core.guard import Hold
-from meisa_cdc.core.values import Value, fingerprint, normal_form, same
+from meisa_cdc.core.values import NESTED, Value, fingerprint, normal_form, same
 
 #: Rows without a usable key are listed up to here; beyond it they are only counted.
 MOST_LISTED = 10_000
@@ -196,7 +196,7 @@ def approved(holds: Sequence[Hold], digest: str) -> frozenset[str]:
 
 def _unordered(value: Value) -> object:
     """Return what tells two values apart when it is printed, whatever order keys are in."""
-    return (normal_form(value),) if isinstance(value, list | dict) else value
+    return (normal_form(value),) if isinstance(value, NESTED) else value
 
 
 def concerned(comparison: Comparison, scope: frozenset[str]) -> bool:

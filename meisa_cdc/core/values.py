@@ -23,6 +23,7 @@ from meisa_cdc.core.spelling import moment_in, number_in, shortened, truth_in
 __all__ = [
     "FIELD_TYPES",
     "MAX_EMAIL_LENGTH",
+    "NESTED",
     "FieldType",
     "Unreadable",
     "Value",
@@ -41,6 +42,8 @@ Value: TypeAlias = bool | int | float | str | list["Value"] | dict[str, "Value"]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "json"]
 FIELD_TYPES: tuple[str, ...] = get_args(FieldType)
 
+#: Values that hold others; as a tuple, since `list | dict` would be made anew at each question.
+NESTED = (list, dict)
 #: Beyond this a double no longer holds every integer.
 EXACT_INTEGER = 2**53
 #: Every whole number within 64 bits is shorter.
@@ -368,7 +371,7 @@ def _sorted(value: Any) -> Any:
 
 def same(one: Value, other: Value) -> bool:
     """Tell whether two canonical values are one to Meisa's automations."""
-    if type(one) is type(other) and one == other and not isinstance(one, list | dict):
+    if type(one) is type(other) and one == other and not isinstance(one, NESTED):
         return True
     return normal_form(one) == normal_form(other)
 
