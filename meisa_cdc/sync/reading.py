@@ -5,18 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
-from meisa_cdc.core.checksums import (
-    COARSER_BY,
-    FEWEST_BITS,
-    Buckets,
-    Checksums,
-    Within,
-    bits_for,
-    coarser,
-    differing,
-    replaced,
-    unlike,
-)
+from meisa_cdc.core.checksums import Buckets, Checksums, Within, bits_for, differing
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.plan import MOST_LISTED
@@ -26,6 +15,7 @@ from meisa_cdc.records import Absent, MappingRecord
 from meisa_cdc.sync.captured import Captured, Marked, Taken, is_marked
 from meisa_cdc.sync.observing import Observer, scheme_of
 from meisa_cdc.sync.streaming import Stream
+from meisa_cdc.sync.sums import sums_now
 
 #: Beyond this many contacts, a mapping is read in full for them.
 MOST_RESTRICTED = 20_000
@@ -190,7 +180,7 @@ class Reader:
     def _read_differing(self, mapping: Mapping, before: Checksums) -> bool:
         """Spool what differs among the rows that may; return False where those are too many."""
         bits = before.buckets.bits
-        now = self._summed(mapping, before.buckets)
+        now = sums_now(self.snapshot, mapping, before.buckets)
         buckets = differing(before, now)
         if len(buckets) > LARGEST_SHARE * max(before.buckets.occupied, now.occupied):
             return False
@@ -271,18 +261,6 @@ class Reader:
                 # Of whom nothing is on record is looked for among all of those.
                 if seen.present and seen.fingerprint is not None
             ]
-
-    def _summed(self, mapping: Mapping, before: Buckets) -> Buckets:
-        """Return the sums of now: few first, and finer ones where those differ."""
-        bits = max(before.bits - COARSER_BY, FEWEST_BITS)
-        now = self.snapshot.checksums(mapping, bits)
-        if bits == before.bits:
-            return now
-        within = Within(buckets=unlike(coarser(before, bits), now), bits=bits)
-        if not within.buckets:
-            return before
-        finer = self.snapshot.checksums(mapping, before.bits, within)
-        return replaced(before, within, finer)
 
     def _read_lacking(self, stream: Stream) -> None:
         """Spool contacts that nothing is on record of, whatever the rows add up to."""
