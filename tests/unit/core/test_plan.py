@@ -168,6 +168,12 @@ def test_the_same_changes_have_the_same_digest():
     assert digest(one) == digest(other, files={PLANS: "bb", PEOPLE: "aa"})
 
 
+def test_texts_that_look_like_other_values_have_another_digest():
+    """A list, and the text that is printed for it; what holds others in any order."""
+    values: list[Value] = [["a"], '["a"]', "(['a'],)", {"a": 1}, '{"a":1}', None, "None"]
+    assert len({digest(compared(change(new=value))) for value in values}) == len(values)
+
+
 @pytest.mark.parametrize(
     "other",
     [
