@@ -10,7 +10,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given, strategies as st
+from hypothesis import assume, example, given, strategies as st
 
 from meisa_cdc.core.errors import InvalidValue
 from meisa_cdc.core.values import (
@@ -125,6 +125,9 @@ def test_any_value_is_canonical_or_refused(raw: object, declared):
 
 
 @given(raw=raws, declared=st.none() | st.sampled_from(FIELD_TYPES))
+@example(raw="a\x00", declared=None)
+@example(raw="12", declared="integer")
+@example(raw="\ud800", declared="string")
 def test_a_column_is_read_as_a_single_value_is(raw: object, declared):
     """What is quick with the usual values comes to the same as what takes its time."""
     read = attempt(reader(declared, ZONES[1]), raw)
