@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping as Dict, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from meisa_cdc.core.budget import Usage
 from meisa_cdc.core.contact import Contact, Observation
@@ -12,8 +12,7 @@ from meisa_cdc.core.occurrence import REQUESTS, Occurrence, Status
 from meisa_cdc.core.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(NamedTuple):
     """What the state knows of one contact in one mapping."""
 
     #: The contact's row in our state.

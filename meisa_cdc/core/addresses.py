@@ -14,11 +14,12 @@ from meisa_cdc.core.values import email_key
 
 def heir(contact: Contact, person: Staged | None, claims: Sequence[Claim]) -> Contact:
     """Return the contact with what Meisa already holds under its address, of one that is gone."""
+    left = [(c.email_key, c.leaves) for c in claims if c.leaves is not None]
+    if not left:
+        return contact
     email = contact.email if person is None else person.values.get(EMAIL)
     address = email_key(email) if isinstance(email, str) else ""
-    fields = frozenset().union(
-        *(c.leaves for c in claims if c.leaves is not None and c.email_key == address)
-    )
+    fields = frozenset().union(*(leaves for key, leaves in left if key == address))
     # The address itself is always among them, so an heir is known by them.
     inherits = frozenset(f for f in fields - {SOURCE} if not tags.is_tags(f))
     if not inherits:

@@ -48,6 +48,11 @@ def rank_of(contact: Contact, causes: Iterable[Priority]) -> int | None:
     """
     if not contact.pending or not contact.present or contact.invalid or contact.quarantine:
         return None
+    return urgency(contact, causes)
+
+
+def urgency(contact: Contact, causes: Iterable[Priority]) -> int:
+    """Return the class of a delivery with these causes, if it can be sent."""
     if not contact.ledger:
         return int(Priority.BACKGROUND if contact.first_load else Priority.URGENT)
     return int(min(causes, default=Priority.BACKGROUND))

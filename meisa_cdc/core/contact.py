@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from meisa_cdc.core.values import Value, email_key
@@ -131,14 +132,13 @@ class Observation(NamedTuple):
     place: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
+class Staged(NamedTuple):
     """What one pass saw of one contact in one mapping."""
 
     #: Canonical values by column; empty for a missing row.
-    values: Fields = field(default_factory=dict)
+    values: Fields = MappingProxyType({})
     #: Column -> (code, message) of values that cannot be used.
-    errors: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    errors: Mapping[str, tuple[str, str]] = MappingProxyType({})
     #: Fingerprint to store once the consequences are stored.
     fingerprint: bytes = b""
     #: False: a complete read had no row for the contact.

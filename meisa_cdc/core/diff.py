@@ -1,12 +1,14 @@
 """Observation against ledger -> what a contact needs, and what it is counted as."""
 
 from collections.abc import Iterable, Mapping as Dict, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from meisa_cdc.core import tags
 from meisa_cdc.core.addresses import email_conflict, heir
-from meisa_cdc.core.backlog import rank_of
+from meisa_cdc.core.backlog import urgency
 from meisa_cdc.core.contact import (
     EMAIL,
     UNSET,
@@ -57,8 +59,7 @@ class Invalid:
     field: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(NamedTuple):
     """What one pass means for one contact."""
 
     external_id: str
@@ -73,7 +74,7 @@ class Comparison:
     #: Mappings that had a row for the contact before and have none now.
     lost: frozenset[str] = frozenset()
     #: As `records.Settled.observed`.
-    observed: Dict[str, Observation | None] = field(default_factory=dict)
+    observed: Dict[str, Observation | None] = MappingProxyType({})
     #: The contact was in our state before, admitted or acknowledged.
     known: bool = False
     #: Identity stopped having it in this pass.
@@ -184,21 +185,21 @@ def _differences(
     changes: list[FieldChange] = []
     problems = [*_field_problems(contact.external_id, staged)]
     tagged: dict[str, str] = {}
-    for reading in readings:
-        seen = seen_of(contact, staged, reading)
-        for column in reading.columns:
-            value = value_of(contact, seen, reading.mapping, column)
-            if tags.is_tags(field_of(column)):
+    seen = [(reading, seen_of(contact, staged, reading)) for reading in readings]
+    for reading, row in seen:
+        for each in reading.fields:
+            value = value_of(contact, row, each)
+            if each.is_tags:
                 problems += _tagged_twice(
                     contact.external_id, reading.mapping.name, tags.names(value), tagged
                 )
-            if value is UNSET or not differs(contact, field_of(column), value):
+            if value is UNSET or not differs(contact, each.name, value):
                 continue
-            changes.append(change_of(contact, reading, column, value, now))
+            changes.append(change_of(contact, reading, each, value, now))
     changes.extend(emptied(contact, readings, identity))
-    causing = tuple(change for change in changes if change.causes)
-    riding = tuple(change for change in changes if not change.causes)
-    settled, action = _counted(_with_differences(contact, causing, riding, now), causing)
+    causing = tuple([change for change in changes if change.causes])
+    riding = tuple([change for change in changes if not change.causes])
+    settled, action = _counted(contact, causing, riding, now)
     return Comparison(
         external_id=contact.external_id,
         action=action,
@@ -207,7 +208,7 @@ def _differences(
         riding=riding,
         invalid=tuple(problems),
         lost=frozenset(n for n, s in staged.items() if s.had_row and not s.row),
-        observed=_observed(contact, staged, readings),
+        observed=_observed(seen),
         known=known is not None,
     )
 
@@ -228,6 +229,20 @@ def _tagged_twice(
             )
 
 
+def _counted(
+    contact: Contact, causing: Sequence[FieldChange], riding: Sequence[FieldChange], now: float
+) -> tuple[Contact, Action]:
+    """Return the contact with these differences, and what it is counted as."""
+    after = _with_differences(contact, causing, riding, now)
+    if not causing:
+        return after, Action.UNCHANGED
+    if after.quarantine is not None:
+        if after.quarantine.payload == request_for(after).fingerprint:
+            return replace(after, rank=None), Action.QUARANTINED
+        after = replace(after, quarantine=None)
+    return after, Action.UPDATE if contact.ledger else Action.CREATE
+
+
 def _with_differences(
     contact: Contact, causing: Sequence[FieldChange], riding: Sequence[FieldChange], now: float
 ) -> Contact:
@@ -242,28 +257,25 @@ def _with_differences(
         present=True,
         invalid="",
         since=(now if contact.since is None else contact.since) if causing else None,
-        novel=frozenset(change.field for change in causing if change.novel),
+        novel=frozenset([change.field for change in causing if change.novel]),
+        quarantine=contact.quarantine if causing else None,
+        rank=_rank(contact, causing),
     )
 
 
-def _counted(contact: Contact, causing: Sequence[FieldChange]) -> tuple[Contact, Action]:
-    if not causing:
-        return replace(contact, quarantine=None, rank=None), Action.UNCHANGED
-    if contact.quarantine is not None:
-        if contact.quarantine.payload == request_for(contact).fingerprint:
-            return replace(contact, rank=None), Action.QUARANTINED
-        contact = replace(contact, quarantine=None)
+def _rank(contact: Contact, causing: Sequence[FieldChange]) -> int | None:
     priorities = (
         # What only repeats a value, or differs for everybody, is in no hurry.
         Priority.BACKGROUND if c.novel or (same(c.old, c.new) and contact.ledger) else c.priority
         for c in causing
     )
-    contact = replace(contact, rank=rank_of(contact, priorities))
-    return contact, Action.UPDATE if contact.ledger else Action.CREATE
+    return urgency(contact, priorities) if causing else None
 
 
 def _field_problems(external_id: str, staged: Dict[str, Staged]) -> Iterable[Invalid]:
     for name, seen in staged.items():
+        if not seen.duplicate and not seen.errors:
+            continue
         if seen.duplicate:
             yield Invalid(
                 mapping=name,
@@ -282,12 +294,11 @@ def _field_problems(external_id: str, staged: Dict[str, Staged]) -> Iterable[Inv
 
 
 def _observed(
-    contact: Contact, staged: Dict[str, Staged], readings: Sequence[Reading]
+    rows: Iterable[tuple[Reading, Staged | None]],
 ) -> dict[str, Observation | None]:
     """Return the fingerprints to store; unusable rows are forgotten, so they are judged again."""
     observed: dict[str, Observation | None] = {}
-    for reading in readings:
-        seen = seen_of(contact, staged, reading)
+    for reading, seen in rows:
         if seen is None:
             continue
         usable = not seen.errors and not seen.duplicate

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from meisa_cdc.core import tags
 from meisa_cdc.core.contact import (
@@ -21,7 +23,23 @@ from meisa_cdc.core.policy import Policy, causes
 from meisa_cdc.core.values import Value, canonical_email, same
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Yielded(NamedTuple):
+    """One column of a mapping, and what its author says of the field that it yields."""
+
+    column: str
+    #: The field.
+    name: str
+    priority: Priority
+    policy: Policy
+    #: Whether NULL is a value to send.
+    null_is_sent: bool
+    #: What the field becomes without a row; UNSET where it is kept.
+    missing: Value | Unset
+    #: It is a list of tags.
+    is_tags: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """What a pass knows of one mapping as a whole."""
 
@@ -35,9 +53,30 @@ class Reading:
     #: Fields that nothing yielded before this pass.
     introduced: frozenset[str] = frozenset()
 
+    @cached_property
+    def fields(self) -> tuple[Yielded, ...]:
+        """The columns with all that comparing a contact asks of them, made once."""
+        return tuple(_yielded(self.mapping, column) for column in self.columns)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldChange:
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The fields."""
+        return frozenset(each.name for each in self.fields)
+
+
+def _yielded(mapping: Mapping, column: str) -> Yielded:
+    return Yielded(
+        column=column,
+        name=field_of(column),
+        priority=mapping.priority_of(column),
+        policy=mapping.settings_of(column).policy,
+        null_is_sent=null_is_sent(mapping, column),
+        missing=missing_value(mapping, column),
+        is_tags=tags.is_tags(field_of(column)),
+    )
+
+
+class FieldChange(NamedTuple):
     """One field whose value Meisa does not hold for certain."""
 
     field: str
@@ -64,19 +103,19 @@ def seen_of(contact: Contact, staged: Dict[str, Staged], reading: Reading) -> St
     return seen
 
 
-def value_of(contact: Contact, seen: Staged | None, mapping: Mapping, column: str) -> Value | Unset:
+def value_of(contact: Contact, seen: Staged | None, yielded: Yielded) -> Value | Unset:
     """Return what the contact's field should be at Meisa; UNSET where nothing is known of it."""
-    name = field_of(column)
+    column, name = yielded.column, yielded.name
     # Not read, ambiguous or unusable: what was observed last still holds.
     if seen is None or seen.duplicate or column in seen.errors:
         return _kept(contact, name)
-    value = seen.values.get(column) if seen.row else missing_value(mapping, column)
+    value = seen.values.get(column) if seen.row else yielded.missing
     if value is UNSET:
         return _kept(contact, name)
     if name == TAG_NAMES:
         # Tags are only ever added, so a vanished one is no difference, nor are all of them.
         return tags.listed(tags.names(contact.ledger.get(TAG_NAMES)) | tags.names(value))
-    if value is None and not null_is_sent(mapping, column) and name not in contact.inherits:
+    if value is None and not yielded.null_is_sent and name not in contact.inherits:
         return contact.ledger.get(name, UNSET)
     return canonical_email(value) if name == EMAIL else value
 
@@ -108,23 +147,23 @@ def differs(contact: Contact, name: str, value: Value) -> bool:
 
 
 def change_of(
-    contact: Contact, reading: Reading, column: str, new: Value, now: float
+    contact: Contact, reading: Reading, yielded: Yielded, new: Value, now: float
 ) -> FieldChange:
     """Return the difference that a new value makes; `now` is the pass's, in epoch seconds."""
-    name, mapping = field_of(column), reading.mapping
+    name, policy = yielded.name, yielded.policy
     before = contact.pending.get(name, UNSET)
     fresh = before is UNSET or not same(before, new)
-    policy = mapping.settings_of(column).policy
+    # By position, since most of the time that a first load takes to compare goes by here.
     return FieldChange(
-        field=name,
-        mapping=mapping.name,
-        old=contact.ledger.get(name),
-        new=new,
-        priority=mapping.priority_of(column),
-        new_in_this_pass=fresh,
-        causes=_causes(contact, name, policy, new, now),
-        at_least_every=policy.at_least_every,
-        novel=name in reading.introduced or (name in contact.novel and not fresh),
+        name,
+        reading.mapping.name,
+        contact.ledger.get(name),
+        new,
+        yielded.priority,
+        fresh,
+        _causes(contact, name, policy, new, now),
+        policy.at_least_every,
+        name in reading.introduced or (name in contact.novel and not fresh),
     )
 
 
@@ -142,7 +181,9 @@ def _causes(contact: Contact, name: str, policy: Policy, new: Value, now: float)
 
 def emptied(contact: Contact, readings: Sequence[Reading], identity: str) -> Iterable[FieldChange]:
     """Yield what overwrites an inheritance in fields that no mapping yields: NULL, or its own."""
-    mapped = {field_of(column) for reading in readings for column in reading.columns}
+    if not contact.inherits:
+        return
+    mapped = frozenset().union(*(reading.names for reading in readings))
     yield from (
         FieldChange(
             field=name,

@@ -11,6 +11,8 @@ from meisa_cdc.core.spelling import shortened
 MAX_KEY_LENGTH = 255
 #: A number from here on is too long for a key; it is never written out to find that out.
 TOO_LONG_KEY = 10**MAX_KEY_LENGTH
+#: Nearly all keys are whole numbers within this, and need no look at their text.
+SHORT_KEY = 2**63
 MAX_EMAIL_LENGTH = 320
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Deliberately coarse: one @, something before it, a dotted name or host behind it, no blanks.
@@ -23,6 +25,8 @@ def canonical_key(raw: object) -> str:
     Raises InvalidValue for NULL, blank, overlong or unprintable keys and for types without a
     plain text.
     """
+    if type(raw) is int and -SHORT_KEY < raw < SHORT_KEY:
+        return str(raw)
     if raw is None:
         raise InvalidValue("key_null", "the key is NULL")
     if isinstance(raw, bool) or not isinstance(raw, str | int | float | Decimal | uuid.UUID):

@@ -1,10 +1,10 @@
 """The plan of a run: what would change, what it costs, whether it is held, its digest."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from meisa_cdc.core import tags
@@ -12,11 +12,10 @@ from meisa_cdc.core.arrivals import Expected
 from meisa_cdc.core.diff import Action, Comparison, Invalid
 from meisa_cdc.core.fields import FieldChange
 from meisa_cdc.core.guard import Hold
-from meisa_cdc.core.values import Value, fingerprint, same
+from meisa_cdc.core.values import NESTED, Value, fingerprint, normal_form, same
 
 #: Rows without a usable key are listed up to here; beyond it they are only counted.
 MOST_LISTED = 10_000
-_ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +119,11 @@ class Tallies:
         self.invalid_before += was_invalid
         self.riding += action is Action.UNCHANGED and bool(comparison.riding)
         self.gone_now += comparison.gone_now
-        self.lost.update(comparison.lost)
         if comparison.known and not was_present and action is not Action.REMOVED:
             self.returned += 1
         for mapping in comparison.lost:
-            self._hash(mapping, comparison.external_id, "", None, None)
+            self.lost[mapping] += 1
+            self._hash(mapping, comparison.external_id, [])
         if action not in (Action.CREATE, Action.UPDATE):
             return
         if comparison.contact is not None:
@@ -135,12 +134,16 @@ class Tallies:
             self.sole[causes[0]] += 1
         surprising = {c.mapping for c in comparison.changes if c.new_in_this_pass}
         (self.changed if comparison.known else self.created).update(surprising)
+        told: dict[str, list[object]] = {}
         for change in _by_field(comparison.changes):
-            self._hash(change.mapping, comparison.external_id, change.field, change.old, change.new)
+            line = change.field, _unordered(change.old), _unordered(change.new)
+            told.setdefault(change.mapping, []).append(line)
+        for mapping, changes in told.items():
+            self._hash(mapping, comparison.external_id, changes)
 
-    def _hash(self, mapping: str, external_id: str, name: str, old: Value, new: Value) -> None:
-        line = _ENCODER.encode([external_id, name, old, new])
-        self._hashes[mapping].update(line.encode() + b"\n")
+    def _hash(self, mapping: str, external_id: str, changes: list[object]) -> None:
+        """Add what becomes of a contact; no changes: its row is gone."""
+        self._hashes[mapping].update(repr((external_id, changes)).encode())
 
     def digest(self, mapping: str) -> str:
         """Return what names this mapping's changes."""
@@ -191,6 +194,11 @@ def approved(holds: Sequence[Hold], digest: str) -> frozenset[str]:
     return frozenset(hold.mapping for hold in holds if digest and hold.digest == digest)
 
 
+def _unordered(value: Value) -> object:
+    """Return what tells two values apart when it is printed, whatever order keys are in."""
+    return (normal_form(value),) if isinstance(value, NESTED) else value
+
+
 def concerned(comparison: Comparison, scope: frozenset[str]) -> bool:
     """Tell whether these mappings change anything about a contact."""
     return bool(comparison.lost & scope) or any(c.mapping in scope for c in comparison.changes)
@@ -208,7 +216,7 @@ def change_print(comparison: Comparison, scope: frozenset[str]) -> bytes:
 
 def _by_field(changes: Iterable[FieldChange]) -> list[FieldChange]:
     """Return the changes in an order that the order of a query's columns does not decide."""
-    return sorted(changes, key=lambda change: change.field)
+    return sorted(changes, key=attrgetter("field"))
 
 
 def fires(comparison: Comparison) -> list[str]:

@@ -1,12 +1,12 @@
 """What the use cases ask of everything else: time, the app database, Meisa, temporary room."""
 
-from collections.abc import Collection, Iterator, Mapping as Dict, Sequence
+from collections.abc import Iterator, Mapping as Dict, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from meisa_cdc.core.attempt import Standing
-from meisa_cdc.core.checksums import Buckets
+from meisa_cdc.core.checksums import Buckets, Within
 from meisa_cdc.core.contact import Claim, Staged
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.outcome import Answer
@@ -46,20 +46,22 @@ class Snapshot(Protocol):
         None: its rows are all read, every time. Raises as `columns` does.
         """
 
-    def checksums(self, mapping: Mapping, bits: int) -> Buckets:
-        """Return the checksums of all rows, in 2**bits buckets. Raises as `read` does."""
+    def checksums(self, mapping: Mapping, bits: int, within: Within | None = None) -> Buckets:
+        """Return the checksums of all rows, in 2**bits buckets. Raises as `read` does.
+
+        `within`: of the rows in these buckets alone; the others come out as empty.
+        """
 
     def placed(
         self,
         mapping: Mapping,
         *,
         keys: Sequence[str] | None = None,
-        buckets: Collection[int] | None = None,
-        bits: int = 0,
+        within: Within | None = None,
     ) -> Iterator[Sequence[Sequence[object]]]:
         """Yield what `read` does, each row followed by its place.
 
-        `buckets`: only rows in these of 2**bits buckets. Raises as `read` does.
+        `within`: only rows in these buckets. Raises as `read` does.
         """
 
     def watermarked(self, mapping: Mapping) -> bool:

@@ -1,8 +1,9 @@
 """MySQL and MariaDB: rows by the bucket of their key, and what their hashes add up to."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from meisa_cdc.core.checksums import Within
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.source.dialects import MYSQL
 from meisa_cdc.source.query import Bind
@@ -41,20 +42,17 @@ class MysqlHashing:
         shape = ",".join(f"{name} {kind}" for name, kind in self._shape(approved))
         return f"mysql {EDITION} {self._version} {shape}"
 
-    def placed(self, approved: Approved, buckets: Collection[int] | None, bits: int) -> Dress:
+    def placed(self, approved: Approved, within: Within | None) -> Dress:
         """Return what makes the query of rows followed by their places."""
         del approved
 
         def dress(inner: str, _: Bind) -> str:
-            where = ""
-            if buckets is not None:
-                numbers = ", ".join(map(str, sorted(buckets)))
-                where = f"where {_masked(bits)} in ({numbers})"
-            return _on_top(f"select {ALIAS}.*, {_masked(PLACE_BITS)}", inner, f") {ALIAS} {where}")
+            head = f"select {ALIAS}.*, {_masked(PLACE_BITS)}"
+            return _on_top(head, inner, f") {ALIAS} {_where(within)}")
 
         return dress
 
-    def grouped(self, approved: Approved, bits: int) -> Dress:
+    def grouped(self, approved: Approved, bits: int, within: Within | None) -> Dress:
         """Return what makes the query of (bucket, rows, sum of their hashes)."""
         parts = ", ".join(_part(name) for name, _ in self._shape(approved))
         row = f"cast(conv(left(md5(concat({parts})), 16), 16, 10) as unsigned)"
@@ -64,10 +62,17 @@ class MysqlHashing:
             return _on_top(
                 ADDED_UP.format(_masked(bits), row),
                 inner,
-                f") {ALIAS}) hashed group by bucket",
+                f") {ALIAS} {_where(within)}) hashed group by bucket",
             )
 
         return dress
+
+
+def _where(within: Within | None) -> str:
+    if within is None:
+        return ""
+    numbers = ", ".join(map(str, sorted(within.buckets)))
+    return f"where {_masked(within.bits)} in ({numbers})"
 
 
 def _part(name: str) -> str:

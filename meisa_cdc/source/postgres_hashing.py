@@ -4,9 +4,10 @@ Hashes are those of Postgres's own hash indexes, in 64 bits. A type is hashed na
 values that are equal to it are equal to us; all others by their text.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from meisa_cdc.core.checksums import Within
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.source.dialects import POSTGRESQL
 from meisa_cdc.source.query import Bind
@@ -33,6 +34,7 @@ AS_TEXT = 'hashtextextended({0}::text collate "C", {1})'
 NULL = 7_919
 PLACE_BITS = 31
 ADDED_UP = "select bucket, count(*), sum(hash)::text from (select {} as bucket, {} as hash"
+AND_NOTHING = "union all select null::int, null::bigint where false"
 
 #: Name and oid of the type of each column that a query yields.
 Shape = Sequence[tuple[str, int]]
@@ -64,38 +66,33 @@ class PostgresHashing:
         # Hash functions may change with a major version.
         return f"postgresql {EDITION} {self._version // 10_000} {shape}"
 
-    def placed(self, approved: Approved, buckets: Collection[int] | None, bits: int) -> Dress:
+    def placed(self, approved: Approved, within: Within | None) -> Dress:
         """Return what makes the query of rows followed by their places."""
         key = self._key(approved)
 
         def dress(inner: str, bind: Bind) -> str:
-            where = ""
-            if buckets is not None:
-                # One bit a bucket: as quick for many as for one, and nothing to estimate.
-                bitmap = bind(_bitmap(buckets, bits))
-                where = (
-                    f"where pg_catalog.get_bit({bitmap}::bytea, ({_masked(key, bits)})::int) = 1"
-                )
             place = f"({_masked(key, PLACE_BITS)})::int"
+            where = _where(key, within, bind)
             return _on_top(f"select {ALIAS}.*, {place}", inner, f") {ALIAS} {where}")
 
         return dress
 
-    def grouped(self, approved: Approved, bits: int) -> Dress:
+    def grouped(self, approved: Approved, bits: int, within: Within | None) -> Dress:
         """Return what makes the query of (bucket, rows, sum of their hashes)."""
-        bucket = f"({_masked(self._key(approved), bits)})::int"
+        key = self._key(approved)
+        bucket = f"({_masked(key, bits)})::int"
         row = " # ".join(
             f"coalesce({_hash(name, oid, seed)}, {NULL * seed})"
             for seed, (name, oid) in enumerate(self._shape(approved), start=1)
         )
 
-        def dress(inner: str, _: Bind) -> str:
-            # Behind `offset 0` the planner does not expect as many buckets as there are keys,
-            # for which it would sort, and by itself at that.
+        def dress(inner: str, bind: Bind) -> str:
+            # Of a union the planner does not expect as many buckets as there are keys, for which
+            # it would sort, and by itself at that.
             return _on_top(
                 ADDED_UP.format(bucket, row),
                 inner,
-                f") {ALIAS} offset 0) hashed group by bucket",
+                f") {ALIAS} {_where(key, within, bind)} {AND_NOTHING}) hashed group by bucket",
             )
 
         return dress
@@ -110,6 +107,15 @@ def _hash(name: str, oid: int, seed: int) -> str:
     return f"pg_catalog.{BY_TYPE.get(oid, AS_TEXT).format(column, seed)}"
 
 
+def _where(key: str, within: Within | None, bind: Bind) -> str:
+    if within is None:
+        return ""
+    # One bit a bucket: as quick for many as for one, and nothing to estimate.
+    bitmap = bind(_bitmap(within))
+    bucket = f"({_masked(key, within.bits)})::int"
+    return f"where pg_catalog.get_bit({bitmap}::bytea, {bucket}) = 1"
+
+
 def _masked(hashed: str, bits: int) -> str:
     return f"{hashed} & {(1 << bits) - 1}"
 
@@ -119,8 +125,8 @@ def _on_top(head: str, inner: str, tail: str) -> str:
     return "\n".join((f"{head} from (", inner, tail))
 
 
-def _bitmap(buckets: Collection[int], bits: int) -> bytes:
-    bitmap = bytearray(max(1, (1 << bits) // 8))
-    for bucket in buckets:
+def _bitmap(within: Within) -> bytes:
+    bitmap = bytearray(max(1, (1 << within.bits) // 8))
+    for bucket in within.buckets:
         bitmap[bucket // 8] |= 1 << bucket % 8
     return bytes(bitmap)

@@ -1,9 +1,10 @@
 """What a connection to each kind of database must be able to do for a snapshot."""
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
+from meisa_cdc.core.checksums import Within
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.affected.answers import Catalogue
 from meisa_cdc.source.statements import Approved, Dress, Statement
@@ -20,10 +21,10 @@ class Hashing(Protocol):
     def scheme(self, approved: Approved) -> str | None:
         """Return what the hashes depend on beside the rows; None: there are none."""
 
-    def placed(self, approved: Approved, buckets: Collection[int] | None, bits: int) -> Dress:
+    def placed(self, approved: Approved, within: Within | None) -> Dress:
         """Return what makes the query of rows followed by their places."""
 
-    def grouped(self, approved: Approved, bits: int) -> Dress:
+    def grouped(self, approved: Approved, bits: int, within: Within | None) -> Dress:
         """Return what makes the query of (bucket, rows, sum of their hashes)."""
 
     def answer(self, approved: Approved, dress: Dress) -> Sequence[tuple[Any, ...]]:

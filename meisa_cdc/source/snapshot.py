@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from meisa_cdc.core.checksums import Buckets, gathered
+from meisa_cdc.core.checksums import Buckets, Within, gathered
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import InvalidValue, MappingError, MeisaCdcError
 from meisa_cdc.core.mapping import Column, Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Seconds that a query of a mapping may take, where nothing else is said.
 STATEMENT_TIMEOUT = 60.0
 #: Bits of the buckets in a query that is only looked at.
-SHOWN_BITS = 16
+SHOWN_BITS = 12
 UNTRACED = FullScan(
     reason="changed rows of this kind of database are not followed",
     advice="Use another capture.",
@@ -180,12 +180,15 @@ class DatabaseSnapshot:
         with self._statement(mapping):
             return hashing.scheme(approved)
 
-    def checksums(self, mapping: Mapping, bits: int) -> Buckets:
-        """Return the checksums of all rows, in 2**bits buckets. Raises as `read` does."""
+    def checksums(self, mapping: Mapping, bits: int, within: Within | None = None) -> Buckets:
+        """Return the checksums of all rows, in 2**bits buckets. Raises as `read` does.
+
+        `within`: of the rows in these buckets alone; the others come out as empty.
+        """
         self.end()
         approved = self._approved(mapping)
         with self._statement(mapping):
-            dress = self._hashing.grouped(approved, bits)
+            dress = self._hashing.grouped(approved, bits, within)
             groups = self._hashing.answer(approved, dress)
             return gathered(
                 bits, ((int(b), int(n), None if s is None else int(s)) for b, n, s in groups)
@@ -197,7 +200,7 @@ class DatabaseSnapshot:
             return None
         approved = self._approved(mapping)
         with self._statement(mapping):
-            dress = self._hashing.grouped(approved, SHOWN_BITS)
+            dress = self._hashing.grouped(approved, SHOWN_BITS, None)
             return approved.statement(dress=dress).text
 
     def placed(
@@ -205,17 +208,16 @@ class DatabaseSnapshot:
         mapping: Mapping,
         *,
         keys: Sequence[str] | None = None,
-        buckets: Collection[int] | None = None,
-        bits: int = 0,
+        within: Within | None = None,
     ) -> Rows:
         """Yield what `read` does, each row followed by its place.
 
-        `buckets`: only rows in these of 2**bits buckets. Raises as `read` does.
+        `within`: only rows in these buckets. Raises as `read` does.
         """
         self.end()
         approved = self._approved(mapping)
         with self._statement(mapping):
-            dress = self._hashing.placed(approved, buckets, bits)
+            dress = self._hashing.placed(approved, within)
         rows = self._whole(approved, dress) if keys is None else self._some(approved, keys, dress)
         self._open = rows
         return rows

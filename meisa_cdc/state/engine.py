@@ -147,6 +147,8 @@ def _set_up_writer(connection: sqlite3.Connection, _: object) -> None:
     # A reader of a pass must not keep the log growing for ever once it is gone.
     connection.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
     connection.execute("PRAGMA cache_size = -16384")
+    # A first load writes most pages again and again: they reach the file once in 32 MiB of log.
+    connection.execute("PRAGMA wal_autocheckpoint = 8192")
 
 
 def _set_up_reader(connection: sqlite3.Connection, _: object) -> None:

@@ -82,13 +82,10 @@ class SqlObservations:
     def observed(self, mapping: str, keys: Sequence[str]) -> dict[str, Seen]:
         """Return what is on record for these keys; unknown keys are left out."""
         parameters = {"mapping": mapping, "keys": bound(keys, file=self._file)}
+        rows = self._database.rows(self._observed, parameters)
         return {
-            key: Seen(
-                ref=ref, present=bool(present), fingerprint=fingerprint, row=bool(row), place=place
-            )
-            for key, ref, present, fingerprint, row, place in self._database.rows(
-                self._observed, parameters
-            )
+            key: Seen(ref, bool(present), fingerprint, bool(row), place)
+            for key, ref, present, fingerprint, row, place in rows
         }
 
     def unseen(self, mapping: str, seen: bytearray, missing: bytes) -> Iterator[Sequence[Absent]]:

@@ -70,12 +70,8 @@ class Addresses:
         by_address: dict[str, dict[str, Claim]] = {}
         for claim in [*self._stored(addresses), *self._current(addresses)]:
             owners = by_address.setdefault(claim.email_key, {})
-            earlier = owners.get(claim.external_id, claim)
-            owners[claim.external_id] = replace(
-                claim,
-                holds=claim.holds or earlier.holds,
-                observes=claim.observes or earlier.observes,
-            )
+            earlier = owners.get(claim.external_id)
+            owners[claim.external_id] = claim if earlier is None else _both(earlier, claim)
         return {
             address: [claim for claim in owners.values() if claim.holds or claim.observes]
             for address, owners in by_address.items()
@@ -146,3 +142,8 @@ class Addresses:
 
     def _current(self, addresses: Sequence[str]) -> list[Claim]:
         return self.spool.claims(self.identity, addresses) if self.read else []
+
+
+def _both(one: Claim, other: Claim) -> Claim:
+    """Return what two relations of a contact to one address come to."""
+    return replace(other, holds=one.holds or other.holds, observes=one.observes or other.observes)

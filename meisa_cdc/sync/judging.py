@@ -16,7 +16,7 @@ from meisa_cdc.sync.addresses import Addresses
 from meisa_cdc.sync.captured import Captured
 
 #: Contacts compared, and stored in one transaction, at a time.
-BATCH = 500
+BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +46,12 @@ class Handovers:
             key: [claim for claim in each if claim.leaves is not None]
             for key, each in claims.items()
         }
-        self._gone = sorted({c.external_id for each in self._left.values() for c in each})
+        self._gone = {c.external_id for each in self._left.values() for c in each}
         self._taken: set[str] = set()
 
     def in_order(self, keys: Sequence[str]) -> list[str]:
         """Return the keys to decide: those who may have to give up what they hold come last."""
-        return [*(key for key in keys if key not in self._gone), *self._gone]
+        return [*(key for key in keys if key not in self._gone), *sorted(self._gone)]
 
     def decide(self, key: str, contact: Contact | None) -> Settled:
         """Return what to store of a contact."""
@@ -90,6 +90,8 @@ class Judge:
     #: Every mapping on record.
     recorded: Collection[str] = ()
     held: tuple[Held, ...] = field(default=())
+    #: What is known of the mappings while some of them are held, by those.
+    _while_held: dict[frozenset[str], Sequence[Reading]] = field(default_factory=dict)
 
     @property
     def _held_for_all(self) -> frozenset[str]:
@@ -201,13 +203,13 @@ class Judge:
         )
 
     def _readings(self, held: frozenset[str]) -> Sequence[Reading]:
-        readings = self.captured.readings
-        if not held:
-            return list(readings.values())
-        return [
-            replace(reading, covers_new=False) if name in held else reading
-            for name, reading in readings.items()
-        ]
+        found = self._while_held.get(held)
+        if found is None:
+            found = self._while_held[held] = [
+                replace(reading, covers_new=False) if name in held else reading
+                for name, reading in self.captured.readings.items()
+            ]
+        return found
 
     def _settled(self, comparison: Comparison, held: frozenset[str]) -> Settled:
         unready = held or self.captured.failures

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
-from functools import partial
 
 from meisa_cdc.core.contact import ATTRIBUTES, KEY_COLUMN, SOURCE, SOURCES
 from meisa_cdc.core.errors import InvalidValue
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.tags import is_tags
-from meisa_cdc.core.values import FieldType, Value, canonical, fingerprint
+from meisa_cdc.core.values import FieldType, Value, fingerprint, reader
 
 #: Characters of a value, and of a row, that a message quotes.
 MOST_OF_A_VALUE = 60
@@ -59,7 +58,7 @@ def _shortened(text: str, most: int) -> str:
 
 
 def _reader(mapping: Mapping, column: str, zone: tzinfo) -> Callable[[object], Value]:
-    read = partial(canonical, declared=_cast(mapping, column), zone=zone)
+    read = reader(_cast(mapping, column), zone)
     if column == SOURCE:
         return lambda raw: _source(read(raw))
     if is_tags(column):

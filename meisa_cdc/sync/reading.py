@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
-from meisa_cdc.core.checksums import Buckets, Checksums, bits_for, differing
+from meisa_cdc.core.checksums import Buckets, Checksums, Within, bits_for, differing
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.plan import MOST_LISTED
@@ -15,6 +15,7 @@ from meisa_cdc.records import Absent, MappingRecord
 from meisa_cdc.sync.captured import Captured, Marked, Taken, is_marked
 from meisa_cdc.sync.observing import Observer, scheme_of
 from meisa_cdc.sync.streaming import Stream
+from meisa_cdc.sync.sums import sums_now
 
 #: Beyond this many contacts, a mapping is read in full for them.
 MOST_RESTRICTED = 20_000
@@ -179,7 +180,7 @@ class Reader:
     def _read_differing(self, mapping: Mapping, before: Checksums) -> bool:
         """Spool what differs among the rows that may; return False where those are too many."""
         bits = before.buckets.bits
-        now = self.snapshot.checksums(mapping, bits)
+        now = sums_now(self.snapshot, mapping, before.buckets)
         buckets = differing(before, now)
         if len(buckets) > LARGEST_SHARE * max(before.buckets.occupied, now.occupied):
             return False
@@ -191,7 +192,8 @@ class Reader:
         if name == self.captured.identity:
             stream.lost = bytearray()
         if buckets:
-            for batch in self.snapshot.placed(mapping, buckets=buckets, bits=bits):
+            within = Within(buckets=buckets, bits=bits)
+            for batch in self.snapshot.placed(mapping, within=within):
                 stream.take(batch)
             # Where all was settled, there were no more contacts than rows: if as many were met
             # again, none of them is gone.

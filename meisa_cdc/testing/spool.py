@@ -1,7 +1,6 @@
 """A pass's observations in a dictionary."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from meisa_cdc.core.contact import Claim, Staged
 
@@ -24,7 +23,7 @@ class MemorySpool:
                 self._emails[mapping, key] = email
             elif not first.duplicate:
                 both = f"the key occurs more than once: {first.values} and {staged.values}"
-                self._staged[mapping][key] = replace(first, duplicate=both)
+                self._staged[mapping][key] = first._replace(duplicate=both)
 
     def touch(self, keys: Sequence[str]) -> None:
         """Make sure these keys are looked at."""

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
-from meisa_cdc.core.checksums import Buckets, Checksums, bits_for, differing
+from meisa_cdc.core.checksums import (
+    Buckets,
+    Checksums,
+    Within,
+    bits_for,
+    coarser,
+    differing,
+    gathered,
+    replaced,
+)
 from meisa_cdc.core.errors import MappingError
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
@@ -76,10 +85,15 @@ def test_rows_are_counted_in_the_bucket_of_their_place(url: str):
             bucket: count for bucket, count in enumerate(buckets.counts) if count
         }
         wanted = {int(str(rows[0][-1])) % 64, 5}
-        some = placed(snapshot, buckets=wanted, bits=BITS)
+        some = placed(snapshot, within=Within(buckets=frozenset(wanted), bits=BITS))
         assert some == [row for row in rows if int(str(row[-1])) % 64 in wanted]
         assert placed(snapshot, keys=["7"]) == [row for row in rows if row[0] == 7]
         assert snapshot.checksums(mapping(), BITS) == buckets
+        assert snapshot.checksums(mapping(), BITS - 4) == coarser(buckets, BITS - 4)
+        few = Within(buckets=frozenset({1, 2}), bits=BITS - 4)
+        inside = snapshot.checksums(mapping(), BITS, few)
+        nothing = gathered(BITS, [])
+        assert inside == replaced(nothing, few, buckets)
         assert bits_for(buckets.rows) == 4
 
 

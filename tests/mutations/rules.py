@@ -81,8 +81,8 @@ RULES = (
     Rule(
         name="diff: a rejected payload is not tried again",
         file=f"{CORE}diff.py",
-        old="contact.quarantine.payload == request_for(contact).fingerprint",
-        new="contact.quarantine.payload is None",
+        old="after.quarantine.payload == request_for(after).fingerprint",
+        new="after.quarantine.payload is None",
         tests=(f"{T_CORE}diff.py",),
     ),
     Rule(

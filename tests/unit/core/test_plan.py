@@ -160,12 +160,18 @@ def test_the_same_changes_have_the_same_digest():
     one = compared(change(), seats, email)
     other = compared(
         email,
-        replace(seats, new={"a": 2, "b": 1}),
+        seats._replace(new={"a": 2, "b": 1}),
         change(priority=Priority.URGENT, new_in_this_pass=False),
         contact=Contact(external_id="7", since=99.0, rank=2, ref=5),
     )
     assert digest(one) == digest(other)
     assert digest(one) == digest(other, files={PLANS: "bb", PEOPLE: "aa"})
+
+
+def test_texts_that_look_like_other_values_have_another_digest():
+    """A list, and the text that is printed for it; what holds others in any order."""
+    values: list[Value] = [["a"], '["a"]', "(['a'],)", {"a": 1}, '{"a":1}', None, "None"]
+    assert len({digest(compared(change(new=value))) for value in values}) == len(values)
 
 
 @pytest.mark.parametrize(
@@ -357,5 +363,5 @@ def test_a_mapping_is_concerned_by_its_changes_and_by_rows_it_lost():
     comparison = compared(change())
     assert concerned(comparison, frozenset({comparison.changes[0].mapping}))
     assert not concerned(comparison, frozenset({"contacts/other"}))
-    lost = replace(comparison, changes=(), lost=frozenset({"contacts/other"}))
+    lost = comparison._replace(changes=(), lost=frozenset({"contacts/other"}))
     assert concerned(lost, frozenset({"contacts/other"}))

@@ -78,6 +78,32 @@ def test_only_buckets_that_changed_are_read(world: World):
     assert not world.source.yielded
 
 
+def test_finer_sums_are_asked_for_where_coarse_ones_differ(world: World):
+    """Enough people for more than the fewest buckets."""
+    world.people(*range(1, 601))
+    # Read in full twice: the number of buckets is that of the people who were known before.
+    for _ in range(2):
+        world.clock.advance(FULL_EVERY)
+        world.sync()
+    world.bodies()
+    world.source.yielded.clear()
+    world.source.summed.clear()
+    assert world.sync().requests == 0
+    assert world.source.summed == [(IDENTITY, 4), (PLAN, 4)]
+    assert not world.source.yielded
+    changes(world, IDENTITY, 7, "7@example.com", "Changed")
+    vanishes(world, IDENTITY, 8)
+    world.source.summed.clear()
+    ran = world.sync()
+    assert (world.sent_keys(), ran.plan.summary.removed) == (["7"], 1)
+    assert world.source.summed == [(IDENTITY, 4), (IDENTITY, 6), (PLAN, 4)]
+    assert 0 < world.source.yielded[IDENTITY] < 60
+    world.sync()
+    world.source.yielded.clear()
+    world.sync()
+    assert not world.source.yielded
+
+
 def test_people_who_come_and_go_are_noticed(world: World):
     """A new contact arrives whole, with the plan that was an orphan's; a deleted one is left."""
     world.rows(PLAN).append((500, "pro"))

@@ -2,7 +2,7 @@
 
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from meisa_cdc.core.budget import Window, parse_windows, windows_of
-from meisa_cdc.core.checksums import Buckets, gathered
+from meisa_cdc.core.checksums import Buckets, Within, gathered
 from meisa_cdc.core.errors import InvalidValue, MappingFailed, SourceUnavailable
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.keys import canonical_key
@@ -95,6 +95,8 @@ class Tables:
         self.engine: str | None = None
         #: Rows handed over, by mapping.
         self.yielded: Counter[str] = Counter()
+        #: Every adding up: mapping, and the bits of its buckets.
+        self.summed: list[tuple[str, int]] = []
 
     @contextmanager
     def snapshot(self) -> Iterator["Tables"]:
@@ -139,12 +141,15 @@ class Tables:
             return None
         return f"{self.engine} {self.tables[mapping.name].columns}"
 
-    def checksums(self, mapping: Mapping, bits: int) -> Buckets:
+    def checksums(self, mapping: Mapping, bits: int, within: Within | None = None) -> Buckets:
         """Return what the rows add up to; a mapping that fails does so here, or later."""
         table = self.tables[mapping.name]
         mask = (1 << bits) - 1
         groups: dict[int, list[int]] = defaultdict(list)
+        self.summed.append((mapping.name, bits))
         for row in table.rows:
+            if not _lies(_place(table, row), within):
+                continue
             groups[_place(table, row) & mask].append(zlib.crc32(repr(row).encode()) + (1 << 63))
         return gathered(bits, ((b, len(each), sum(each)) for b, each in groups.items()))
 
@@ -153,17 +158,15 @@ class Tables:
         mapping: Mapping,
         *,
         keys: Sequence[str] | None = None,
-        buckets: Collection[int] | None = None,
-        bits: int = 0,
+        within: Within | None = None,
     ) -> Iterator[Sequence[Sequence[object]]]:
         """Yield the rows in small batches, each with its place."""
         self.reads.append((mapping.name, None if keys is None else list(keys)))
-        table, mask = self.tables[mapping.name], (1 << bits) - 1
+        table = self.tables[mapping.name]
         rows = [(*row, _place(table, row)) for row in table.rows]
         if keys is not None:
             rows = [row for row in rows if _key(table, row) in keys]
-        if buckets is not None:
-            rows = [row for row in rows if row[-1] & mask in buckets]
+        rows = [row for row in rows if _lies(row[-1], within)]
         yield from self._batches(mapping, rows)
 
     def watermarked(self, mapping: Mapping) -> bool:
@@ -177,6 +180,10 @@ class Tables:
         late = [key for key in keys if (table.changed or {}).get(key, "") >= wall]
         for start in range(0, len(late), self.batch):
             yield late[start : start + self.batch]
+
+
+def _lies(place: int, within: Within | None) -> bool:
+    return within is None or place & ((1 << within.bits) - 1) in within.buckets
 
 
 def _place(table: Table, row: Row) -> int:
