@@ -19,7 +19,8 @@ from meisa_cdc.ports import Contacts, Snapshot, Source, Spool
 from meisa_cdc.records import MappingRecord
 from meisa_cdc.sync.captured import Captured
 from meisa_cdc.sync.observing import missing_fingerprint
-from meisa_cdc.sync.reading import MOST_RESTRICTED, Reader
+from meisa_cdc.sync.reading import Reader
+from meisa_cdc.sync.rows import MOST_RESTRICTED
 
 #: Seconds after which every row is read, whatever the rows add up to.
 FULL_EVERY = 86_400.0
@@ -64,19 +65,25 @@ def capture(  # noqa: PLR0913 - what a pass consists of
             full_every=full_every,
             watermarks=watermarks or {},
         )
-        readable = [name for name in wanted if name not in captured.failures]
-        if captured.identity in readable:
-            readable.remove(captured.identity)
-            reader.read(enabled[captured.identity])
-        new = _new_keys(reader)
-        crowd = len(new) > MOST_RESTRICTED
-        for name in readable:
-            reader.read(enabled[name], whole=crowd)
-        _read_for_new(reader, enabled, new)
+        _read_due(reader, enabled, wanted)
         reader.conclude()
         beside(snapshot)
     _conclude(captured)
     return captured
+
+
+def _read_due(reader: Reader, enabled: Dict[str, Mapping], wanted: Iterable[str]) -> None:
+    """Read identity, then the others, then what new contacts need of those that are not due."""
+    captured = reader.captured
+    readable = [name for name in wanted if name not in captured.failures]
+    if captured.identity in readable:
+        readable.remove(captured.identity)
+        reader.read(enabled[captured.identity])
+    new = _new_keys(reader)
+    crowd = len(new) > MOST_RESTRICTED
+    for name in readable:
+        reader.read(enabled[name], whole=crowd)
+    _read_for_new(reader, enabled, new)
 
 
 def _describe(

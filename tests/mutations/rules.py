@@ -23,8 +23,8 @@ RULES = (
     Rule(
         name="capture: a read of some contacts says nothing of the others",
         file=f"{SYNC}reading.py",
-        old="self._read_keys(self._stream(mapping, placed=placed, disturbs=disturbs), keys)",
-        new="self._read_all(self._stream(mapping), self.snapshot.read(mapping, keys=keys))",
+        old="self.read_keys(self.stream(mapping, placed=placed, disturbs=disturbs), keys)",
+        new="self.read_all(self.stream(mapping), self.snapshot.read(mapping, keys=keys))",
         tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py"),
     ),
     Rule(
@@ -36,14 +36,14 @@ RULES = (
     ),
     Rule(
         name="capture: what may have been committed late is looked at again",
-        file=f"{SYNC}reading.py",
+        file=f"{SYNC}dated.py",
         old="before.at - OVERLAP",
         new="before.at",
         tests=(f"{T_SYNC}watermarks.py",),
     ),
     Rule(
         name="capture: what was seen and not stored is looked at again",
-        file=f"{SYNC}reading.py",
+        file=f"{SYNC}dated.py",
         old="keys = dict.fromkeys(before.again)",
         new="keys: dict[str, None] = {}",
         tests=(f"{T_SYNC}watermarks.py",),

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 from meisa_cdc.core.plan import MOST_LISTED
 from meisa_cdc.sync.capture import capture
 from meisa_cdc.sync.captured import Captured
-from meisa_cdc.sync.reading import MOST_RESTRICTED
+from meisa_cdc.sync.rows import MOST_RESTRICTED
 from meisa_cdc.testing import MemorySpool
 from tests.unit.sync.worlds import IDENTITY, PLAN, World
 

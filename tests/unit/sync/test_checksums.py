@@ -8,7 +8,7 @@ import pytest
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.mapping import FieldSettings
 from meisa_cdc.records import Settled
-from meisa_cdc.sync import reading
+from meisa_cdc.sync import rows
 from meisa_cdc.sync.capture import FULL_EVERY, capture
 from meisa_cdc.sync.overrides import baseline
 from meisa_cdc.testing import MemorySpool
@@ -289,7 +289,7 @@ def test_a_mapping_that_was_away_is_read_for_those_who_came_meanwhile(world: Wor
 def test_very_many_new_contacts_have_every_mapping_read_in_full(world: World):
     """A condition with all of their keys would be slower."""
     world.source.batch = 5000
-    crowd = range(1000, 1001 + reading.MOST_RESTRICTED)
+    crowd = range(1000, 1001 + rows.MOST_RESTRICTED)
     world.rows(IDENTITY).extend((key, f"{key}@example.com", "N") for key in crowd)
     capture(
         world.source,

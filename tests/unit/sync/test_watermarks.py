@@ -10,7 +10,7 @@ from meisa_cdc.core.durations import iso
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.watermark import OVERLAP
 from meisa_cdc.records import Settled
-from meisa_cdc.sync import captured, reading
+from meisa_cdc.sync import captured, dated
 from meisa_cdc.sync.capture import FULL_EVERY
 from meisa_cdc.sync.overrides import baseline
 from tests.unit.sync.worlds import IDENTITY, PLAN, World, windows
@@ -203,7 +203,7 @@ def test_everything_is_read_where_the_watermark_says_too_little(world: World, wh
 
 def test_everything_is_read_where_most_of_it_changed(world: World, monkeypatch: pytest.MonkeyPatch):
     """By key that would take longer."""
-    monkeypatch.setattr(reading, "MOST_RESTRICTED", 3)
+    monkeypatch.setattr(dated, "MOST_RESTRICTED", 3)
     world.guard = GuardSettings(first_load="send", max_change=1.0)
     for key in range(1, 6):
         touch(world, PLAN, key, "pro")

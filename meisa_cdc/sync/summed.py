@@ -1,0 +1,75 @@
+"""Reading the rows of a mapping that may differ by what the database says its rows add up to."""
+
+from meisa_cdc.core.checksums import Buckets, Checksums, Within, bits_for, differing
+from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.sync.captured import Taken
+from meisa_cdc.sync.observing import scheme_of
+from meisa_cdc.sync.rows import Rows
+from meisa_cdc.sync.sums import sums_now
+
+#: Where a larger share of the buckets differs, every row is read.
+LARGEST_SHARE = 0.5
+#: Bits for the buckets of a mapping that nobody knows the size of.
+USUAL_BITS = 16
+
+
+def scheme(rows: Rows, mapping: Mapping) -> str | None:
+    """Return what the checksums of a mapping depend on beside its rows; None: it has none."""
+    source = rows.snapshot.scheme(mapping)
+    missing = rows.captured.readings[mapping.name].missing
+    return None if source is None else scheme_of(source, mapping, missing, rows.zone)
+
+
+def read_summed(rows: Rows, mapping: Mapping, depends_on: str, *, whole: bool) -> None:
+    """Spool what differs among the rows that may, or among all; `depends_on` is their scheme."""
+    before = None if whole else _comparable(rows, mapping, depends_on)
+    if before is None or not _read_differing(rows, mapping, before):
+        _read_whole(rows, mapping, depends_on)
+
+
+def _comparable(rows: Rows, mapping: Mapping, depends_on: str) -> Checksums | None:
+    """Return the checksums on record, where they tell all that differs."""
+    before = rows.contacts.checksums(mapping.name)
+    if before is None or before.scheme != depends_on or mapping.name not in rows.records:
+        return None
+    return before if rows.suffices(mapping, before.full_at) else None
+
+
+def _read_whole(rows: Rows, mapping: Mapping, depends_on: str) -> None:
+    """Spool what differs among all rows, and add them up."""
+    covered = rows.covered(mapping.name)
+    bits = bits_for(covered) if covered else USUAL_BITS
+    # First, so that a database without snapshots shows too old a sum rather than too new.
+    buckets = rows.snapshot.checksums(mapping, bits)
+    taken = _take(rows, mapping, depends_on, buckets, rows.now)
+    stream = rows.stream(mapping, placed=True, taken=taken)
+    rows.read_all(stream, rows.snapshot.placed(mapping))
+
+
+def _take(rows: Rows, mapping: Mapping, depends_on: str, buckets: Buckets, full_at: float) -> Taken:
+    taken = Taken(scheme=depends_on, buckets=buckets, full_at=full_at)
+    rows.captured.taken[mapping.name] = taken
+    return taken
+
+
+def _read_differing(rows: Rows, mapping: Mapping, before: Checksums) -> bool:
+    """Spool what differs among the rows that may; return False where those are too many."""
+    bits = before.buckets.bits
+    now = sums_now(rows.snapshot, mapping, before.buckets)
+    buckets = differing(before, now)
+    if len(buckets) > LARGEST_SHARE * max(before.buckets.occupied, now.occupied):
+        return False
+    taken = _take(rows, mapping, before.scheme, now, before.full_at)
+    stream = rows.stream(
+        mapping, some=True, placed=True, taken=taken, buckets=buckets, disturbs=set(buckets)
+    )
+    if buckets:
+        for batch in rows.snapshot.placed(mapping, within=Within(buckets=buckets, bits=bits)):
+            stream.take(batch)
+        # Where all was settled, there were no more contacts than rows: if as many were met
+        # again, none of them is gone.
+        there = sum(before.buckets.counts[bucket] for bucket in buckets)
+        if there > stream.still or buckets & before.unsettled:
+            stream.miss(rows.contacts.vanished(mapping.name, stream.seen, buckets, bits))
+    rows.conclude_some(stream)
+    return True
