@@ -17,6 +17,30 @@ if TYPE_CHECKING:
     from meisa_cdc.sandbox import SandboxOptions
 
 LAST_PORT = 65535
+Port = Annotated[
+    int, typer.Option(min=0, max=LAST_PORT, help="Port on this machine; 0 takes a free one.")
+]
+Limits = Annotated[
+    str, typer.Option(metavar="WINDOWS", help="Request windows as COUNT/PERIOD,…; none for none.")
+]
+ApiKeyText = Annotated[str, typer.Option(metavar="KEY", help="The key it accepts.")]
+Fail = Annotated[
+    str, typer.Option(metavar="RATE", help="Share of requests that fail, such as 10%.")
+]
+Latency = Annotated[
+    str, typer.Option(metavar="DURATION", help="Time an answer takes, such as 200ms.")
+]
+Automations = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="What reacts to what is sent; see docs/sandbox.md."),
+]
+Examples = Annotated[
+    bool, typer.Option("--examples", help="Start with the automations of the API documents.")
+]
+StateFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Keep everything in this file, across restarts."),
+]
 
 
 @command(
@@ -28,34 +52,14 @@ LAST_PORT = 65535
 def sandbox(
     session: Session,
     *,
-    port: Annotated[
-        int, typer.Option(min=0, max=LAST_PORT, help="Port on this machine; 0 takes a free one.")
-    ] = 8788,
-    limits: Annotated[
-        str,
-        typer.Option(metavar="WINDOWS", help="Request windows as COUNT/PERIOD,…; none for none."),
-    ] = "60/60s,1000/3600s",
-    api_key: Annotated[
-        str, typer.Option(metavar="KEY", help="The key it accepts.")
-    ] = "meisa_test_sandbox",
-    fail: Annotated[
-        str, typer.Option(metavar="RATE", help="Share of requests that fail, such as 10%.")
-    ] = "0%",
-    latency: Annotated[
-        str, typer.Option(metavar="DURATION", help="Time an answer takes, such as 200ms.")
-    ] = "0ms",
-    automations: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="What reacts to what is sent; see docs/sandbox.md."),
-    ] = None,
-    examples: Annotated[
-        bool,
-        typer.Option("--examples", help="Start with the automations of the API documents."),
-    ] = False,
-    state: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Keep everything in this file, across restarts."),
-    ] = None,
+    port: Port = 8788,
+    limits: Limits = "60/60s,1000/3600s",
+    api_key: ApiKeyText = "meisa_test_sandbox",
+    fail: Fail = "0%",
+    latency: Latency = "0ms",
+    automations: Automations = None,
+    examples: Examples = False,
+    state: StateFile = None,
 ) -> None:
     """Run a local stand-in for Meisa, to try things out on.
 
