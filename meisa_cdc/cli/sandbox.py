@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 LAST_PORT = 65535
 Port = Annotated[
-    int, typer.Option(min=0, max=LAST_PORT, help="Port on this machine; 0 takes a free one.")
+    int,
+    typer.Option(
+        metavar="PORT", min=0, max=LAST_PORT, help="Port on this machine; 0 takes a free one."
+    ),
 ]
 Limits = Annotated[
     str, typer.Option(metavar="WINDOWS", help="Request windows as COUNT/PERIOD,…; none for none.")
