@@ -8,12 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import detection, memory, push
+from benchmarks import detection, memory, push, start
 from benchmarks.measures import Measure
 from benchmarks.simulation import report
 
 RESULTS = Path(__file__).parent / "results.json"
-EVERY = DETECTION, MEMORY, PUSH, SIMULATION = "detection", "memory", "push", "simulation"
+EVERY = DETECTION, MEMORY, PUSH, SIMULATION, START = (
+    "detection",
+    "memory",
+    "push",
+    "simulation",
+    "start",
+)
 
 
 def main() -> int:
@@ -39,6 +45,8 @@ def main() -> int:
     if PUSH in what:
         with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
             measures += push.measure(Path(folder))
+    if START in what:
+        measures += start.measure(options.repeats)
     if DETECTION in what:
         with tempfile.TemporaryDirectory(prefix="meisa-cdc-bench-") as folder:
             measures += detection.measure(

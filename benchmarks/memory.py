@@ -11,7 +11,23 @@ HELD = 3
 
 
 def measure(folder: Path, users: int) -> list[Measure]:
-    """Return the peaks of `plan` on an empty state, and of `sync` after a baseline."""
+    """Return the peaks of `plan` on an empty state and of `sync` after a baseline.
+
+    The latter also over the same with a quarter of the users.
+    """
+    few, many = folder / "few", folder / "many"
+    _, fewer_idle = _peaks(few, users // 4)
+    first_plan, idle = _peaks(many, users)
+    return [
+        Measure(name="rss-first-plan", value=first_plan, unit="MiB", goal=250),
+        Measure(name="rss-idle", value=idle, unit="MiB", goal=150),
+        Measure(name="rss-growth", value=idle / fewer_idle, goal=1.2, digits=2),
+    ]
+
+
+def _peaks(folder: Path, users: int) -> tuple[float, float]:
+    """Return the peaks of a first plan and of an idle run, in MiB."""
+    folder.mkdir()
     account = Account(SandboxOptions(limits=()))
     with app_database(users) as url, SandboxServer(account) as server:
         (folder / "suppressed.db").touch()
@@ -36,7 +52,4 @@ def measure(folder: Path, users: int) -> list[Measure]:
         plan = command("plan", "--format", "json", expect=HELD)
         command("baseline")
         idle = command("sync", "--format", "json")
-    return [
-        Measure(name="rss-first-plan", value=plan.peak, unit="MiB", goal=250),
-        Measure(name="rss-idle", value=idle.peak, unit="MiB", goal=150),
-    ]
+    return plan.peak, idle.peak
