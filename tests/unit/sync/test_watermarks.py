@@ -162,6 +162,18 @@ def test_what_was_held_is_looked_at_again(world: World):
     assert reads(world) == []
 
 
+def test_what_was_held_and_vanished_is_seen_to_be_gone(world: World):
+    """Though nothing dates its end."""
+    for key in range(1, 16):
+        touch(world, PLAN, key, "pro")
+    world.sync()
+    later(world)
+    world.rows(PLAN)[:] = [row for row in world.rows(PLAN) if row[0] != 3]
+    world.sync(approve=world.plan().digest)
+    plans = {body["external_id"]: body["custom_fields"]["plan"] for body in world.bodies()}
+    assert plans == {str(key): None if key == 3 else "pro" for key in range(1, 16)}
+
+
 def test_what_cannot_be_used_is_judged_every_time(world: World):
     """A bad row is told of as long as it is there."""
     touch(world, PLAN, 7, float("nan"))
