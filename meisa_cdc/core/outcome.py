@@ -78,6 +78,11 @@ class Outcome:
     #: Epoch seconds at which Meisa made the contact, where nothing changed it since.
     made_at: float | None = None
 
+    @property
+    def concerns_others(self) -> bool:
+        """Whether it says something about requests for other contacts, too."""
+        return self.kind not in {Kind.ACCEPTED, Kind.REJECTED}
+
 
 def is_success(answer: Answer) -> bool:
     """Tell whether an answer's status says that the request was taken."""

@@ -10,7 +10,7 @@ from meisa_cdc.core.breaker import JUDGED, Breaker, forgiving
 from meisa_cdc.core.budget import Usage, begun
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Request
-from meisa_cdc.core.outcome import Kind, is_rejection
+from meisa_cdc.core.outcome import WITHHELD, Kind, is_rejection
 from meisa_cdc.core.sharing import Throttle
 from meisa_cdc.records import Concluded, DeliveryRecord, Grant
 from meisa_cdc.state.engine import AnyRow, Database
@@ -21,9 +21,11 @@ from meisa_cdc.state.settling import Settling
 Intend = Callable[[Contact], tuple[Contact, Request] | None]
 Admit = Callable[[Usage], Sequence[float] | None]
 
+#: What was taken back before it left is no request: not in the windows, and nothing to judge by.
+_LEFT = grants.c.code != WITHHELD.code
 _NEWEST = (
     select(grants.c.done_at)
-    .where(grants.c.done_at > bindparam("since"))
+    .where(grants.c.done_at > bindparam("since"), _LEFT)
     .order_by(grants.c.done_at.desc())
     .limit(bindparam("most"))
 )
@@ -49,7 +51,10 @@ _LAST = select(func.coalesce(func.max(grants.c.id), 0))
 _CODES = (
     select(grants.c.code)
     .where(
-        grants.c.external_id != "", grants.c.id > bindparam("forgiven"), grants.c.open.is_(False)
+        grants.c.external_id != "",
+        grants.c.id > bindparam("forgiven"),
+        grants.c.open.is_(False),
+        _LEFT,
     )
     .order_by(grants.c.id.desc())
     .limit(JUDGED)

@@ -24,7 +24,9 @@ def _watermark(rows: Rows, mapping: Mapping, scheme: str) -> Watermark | None:
     before = rows.watermarks.get(mapping.name)
     if before is None or before.scheme != scheme or mapping.name not in rows.records:
         return None
-    return before if rows.suffices(mapping, before.full_at) else None
+    # One from the future: our clock was set back, and rows may have changed before that time since.
+    known = before.at <= rows.now and rows.suffices(mapping, before.full_at)
+    return before if known else None
 
 
 def _read_changed(rows: Rows, mapping: Mapping, before: Watermark) -> bool:

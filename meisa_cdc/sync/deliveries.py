@@ -79,10 +79,16 @@ class Deliveries:
         for key, flight in self.flights.items():
             if key not in self.answered and flight.future.done():
                 self.answered[key] = self._concluded(flight)
-        if any(each.outcome.kind is not Kind.ACCEPTED for each in self.answered.values()):
-            # Nothing more leaves before everybody knows what this means for it.
+        outcomes = [each.outcome for each in self.answered.values()]
+        if any(each.concerns_others for each in outcomes):
+            # What has a lane by now goes out; nothing more does before this is stored.
             self.withhold()
             self.store()
+        elif any(each.kind is Kind.REJECTED for each in outcomes):
+            self.store()
+            if self.state.usage(0).breaker.halted:
+                self.withhold()
+                self.store()
 
     def withhold(self) -> None:
         """Take back what still waits for a lane: nothing of it has left."""

@@ -107,14 +107,16 @@ class Push:
             # What came of those may leave something more to send to them.
             self.deliveries.store()
             keys = self.state.next_deliveries(now, room, self._busy, favour=favour)
-        if keys and (usage.breaker.failures or self.under_way >= self.concurrency):
-            # To find out whether Meisa works again, and ahead of the lanes, nothing goes that must
-            # not go twice.
+        if keys and usage.breaker.failures:
+            # To find out whether Meisa works again, nothing goes that must not go twice.
             return len(keys), self._start_deliveries(keys, now)
         first = keys[0] if keys else ""
         chosen = self.once.choose(now, first=first, favour=favour[0], busy=self._busy)
         if chosen is None:
             return len(keys), self._start_deliveries(keys, now) if keys else 0
+        if chosen.occurrences and self.under_way >= self.concurrency:
+            # What must not go twice never waits for a lane, and nothing else takes the next one.
+            return 0, 0
         if chosen.occurrences:
             return 1, self._start_once(chosen, now)
         return 1, self._start_deliveries([chosen.contact], now) if chosen.contact else 0

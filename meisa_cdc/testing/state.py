@@ -8,7 +8,7 @@ from meisa_cdc.core.budget import Usage, begun
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.delivery import Request
 from meisa_cdc.core.occurrence import Occurrence, Status
-from meisa_cdc.core.outcome import Kind, is_rejection
+from meisa_cdc.core.outcome import WITHHELD, Kind, is_rejection
 from meisa_cdc.records import Concluded, DeliveryRecord, Grant, started
 from meisa_cdc.testing.records import MemoryRecords
 
@@ -26,7 +26,8 @@ class MemoryState(MemoryRecords):
 
     def usage(self, most: int, since: float = 0.0) -> Usage:
         """Return what was started, and answered after `since`: that many newest entries at most."""
-        done = sorted((over for _, over in self.requests.values() if over > since), reverse=True)
+        left = (over for each, over in self.requests.values() if each.code != WITHHELD.code)
+        done = sorted((over for over in left if over > since), reverse=True)
         return replace(self._usage, done=tuple(done[:most]))
 
     def grant(
@@ -169,6 +170,9 @@ class MemoryState(MemoryRecords):
         counted = [
             record.code
             for number, (record, _) in sorted(self.requests.items(), reverse=True)
-            if number > forgiven and record.external_id and record.done_at is not None
+            if number > forgiven
+            and record.external_id
+            and record.done_at is not None
+            and record.code != WITHHELD.code
         ]
         return sum(map(is_rejection, counted[:JUDGED]))

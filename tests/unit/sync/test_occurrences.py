@@ -11,7 +11,7 @@ from meisa_cdc.core.outcome import Answer
 from meisa_cdc.sync.once import Limits
 from meisa_cdc.sync.overrides import baseline
 from meisa_cdc.testing import MemorySuppressions
-from tests.unit.sync.worlds import Delayed, World
+from tests.unit.sync.worlds import Delayed, Lanes, World, windows
 
 EVENTS, EMAILS, SEQUENCES = "events/done", "emails/receipts", "sequences/trial"
 DAY = 86400.0
@@ -742,3 +742,37 @@ def test_requests_of_a_run_are_limited_all_together(events: World):
     happen(events, 1, 2, 3)
     assert events.sync(limits=Limits(requests=2)).requests == 2
     assert sorted(standing(events).values()) == ["done", "done", "waiting"]
+
+
+# ------------------------------------------------------------------ many lanes
+
+
+@pytest.mark.parametrize(("concurrency", "together"), [(4, 1), (5, 1), (5, 5), (16, 4)])
+def test_contacts_ahead_of_the_lanes_starve_nobody(emails: World, concurrency: int, together: int):
+    """An urgent e-mail waits for what is ahead of it, not for the whole backlog."""
+    emails.guard = GuardSettings(min_contacts=10_000)
+    emails.people(*range(1, 300))
+    emails.windows, emails.concurrency = windows("100000/1s"), concurrency
+    emails.lanes = lanes = Lanes(concurrency)
+    emails.admit()
+    push = emails.push()
+    push.step()
+    bill(emails, 1, 2, 3)
+    emails.admit()
+    while set(standing(emails).values()) != {"done"}:
+        emails.clock.advance(0.6)
+        push.step()
+        lanes.answer(min(together, len(lanes.waiting)))
+    assert lanes.answered <= 3 * (2 * concurrency + 10 + together)
+
+
+def test_what_is_done_once_never_waits_for_a_lane(emails: World):
+    """Whoever is killed leaves none to decide about that never left."""
+    bill(emails, *range(1, 31))
+    emails.windows, emails.concurrency, emails.lanes = windows("1000/1s"), 5, Lanes(5)
+    emails.admit()
+    push = emails.push()
+    push.step()
+    push.step()
+    assert push.under_way == 5
+    assert list(standing(emails).values()).count("sent") == 5

@@ -1,21 +1,20 @@
 """Delivering: intents, doubt, quarantine, pauses, back-off, crashes."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
+from meisa_cdc.core.breaker import MOST_REJECTED
 from meisa_cdc.core.contact import Contact
 from meisa_cdc.core.errors import StateUnavailable
+from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.outcome import Answer, Kind
 from meisa_cdc.sync.push import LONGEST_WAIT, SOON, Push
 from meisa_cdc.testing.meisa import Scripted
-from tests.unit.sync.worlds import IDENTITY, PLAN, Delayed, World, windows
+from tests.unit.sync.worlds import IDENTITY, PLAN, Delayed, Lanes, World, windows
 
 
 class Died(Exception):
@@ -329,33 +328,6 @@ def test_a_request_that_never_left_is_simply_tried_again(changed: World):
     assert plan_bodies(changed) == ["pro", "pro"]
 
 
-class Lanes(Executor):
-    """So many lanes; what is submitted beyond waits for one."""
-
-    def __init__(self, most: int) -> None:
-        self.waiting: list[tuple[Callable[[], Any], Future[Any]]] = []
-        self.most = most
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Return a future that may be cancelled until a lane is free for it."""
-        future: Future[Any] = Future()
-        self.waiting.append((partial(fn, *args, **kwargs), future))
-        self._board()
-        return future
-
-    def answer(self, count: int) -> None:
-        """Let so many requests be answered, the oldest first."""
-        for _ in range(count):
-            work, future = self.waiting.pop(0)
-            future.set_result(work())
-            self._board()
-
-    def _board(self) -> None:
-        for _, future in self.waiting[: self.most]:
-            if not future.running():
-                future.set_running_or_notify_cancel()
-
-
 @pytest.fixture
 def crowded() -> tuple[World, Push, Lanes]:
     """Return a world in which thirty people wait for five lanes."""
@@ -422,6 +394,36 @@ def test_what_waits_for_a_lane_is_taken_back_in_trouble(crowded: tuple[World, Pu
         world.clock.advance(wait)
         lanes.answer(len(lanes.waiting))
     assert all(contact.ledger for contact in world.state.contacts.values())
+
+
+def test_one_refused_contact_takes_nothing_back(crowded: tuple[World, Push, Lanes]):
+    """It says nothing of the others."""
+    world, push, lanes = crowded
+    world.meisa.answers.append(400)
+    push.step()
+    lanes.answer(1)
+    push.step()
+    assert (push.under_way, push.deliveries.withheld) == (10, 0)
+
+
+def test_too_many_refused_ones_take_back_what_waits_for_a_lane():
+    """As soon as they halt delivery; what was taken back is not judged by."""
+    world = World(windows=windows("100000/1s"), concurrency=10)
+    world.guard = GuardSettings(first_load="send")
+    world.lanes = lanes = Lanes(10)
+    world.people(*range(100, 400))
+    world.admit()
+    push = world.push()
+    push.step()
+    while not push.breaker.halted:
+        world.meisa.answers.append(400 if lanes.answered % 15 == 14 else "accept")
+        lanes.answer(1)
+        push.step()
+    assert lanes.answered == MOST_REJECTED * 15
+    assert push.deliveries.outcomes[Kind.REJECTED] == MOST_REJECTED
+    assert [future.cancelled() for _, future in lanes.waiting] == [False] * 10 + [True] * 9
+    # Nobody waits for room that they took, nor judges by them.
+    assert len(world.state.usage(10_000).done) == lanes.answered + 10
 
 
 def test_nothing_is_stored_ahead_while_meisa_fails(crowded: tuple[World, Push, Lanes]):

@@ -213,6 +213,18 @@ def test_everything_is_read_where_the_watermark_says_too_little(world: World, wh
     assert (PLAN, None) in reads(world)
 
 
+def test_a_watermark_from_the_future_is_none(world: World):
+    """Rows may have changed before that time since the clock was set back."""
+    world.clock.advance(3600)
+    world.sync()
+    world.clock.advance(-3600)
+    world.clock.advance(300)
+    touch(world, PLAN, 7, "pro")
+    world.clock.advance(900)
+    world.sync()
+    assert world.sent_keys() == ["7"]
+
+
 def test_everything_is_read_where_most_of_it_changed(world: World, monkeypatch: pytest.MonkeyPatch):
     """By key that would take longer."""
     monkeypatch.setattr(dated, "MOST_RESTRICTED", 3)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -62,6 +63,35 @@ class Delayed(Executor):
         """Do all of it, the oldest first."""
         while self.waiting:
             self.answer()
+
+
+class Lanes(Executor):
+    """So many lanes; what is submitted beyond waits for one."""
+
+    def __init__(self, most: int) -> None:
+        self.waiting: list[tuple[Callable[[], Any], Future[Any]]] = []
+        self.most = most
+        self.answered = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return a future that may be cancelled until a lane is free for it."""
+        future: Future[Any] = Future()
+        self.waiting.append((partial(fn, *args, **kwargs), future))
+        self._board()
+        return future
+
+    def answer(self, count: int) -> None:
+        """Let so many requests be answered, the oldest first."""
+        for _ in range(count):
+            work, future = self.waiting.pop(0)
+            future.set_result(work())
+            self.answered += 1
+            self._board()
+
+    def _board(self) -> None:
+        for _, future in self.waiting[: self.most]:
+            if not future.running():
+                future.set_running_or_notify_cancel()
 
 
 @dataclass(slots=True)
