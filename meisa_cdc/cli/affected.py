@@ -50,4 +50,4 @@ def lines(name: str, derivation: "Derivation") -> Iterator[str]:
             yield answer.text
     if derivation.unsteady:
         names = ", ".join(derivation.unsteady)
-        yield f"-- and it has to be scanned on schedule: {names} changes though no row does"
+        yield f"-- and it has to be read in full on schedule, for what changes of itself: {names}"

@@ -36,23 +36,21 @@ def baseline(
     wiring = Wiring.of(session.settings())
     mappings = wiring.mappings()
     names = selected([n for n, m in mappings.items() if m.enabled], select, exclude)
-    with (
-        wiring.state_to_lead("baseline") as state,
-        recorded(state, wiring.clock, "baseline") as recording,
-    ):
-        passes = wiring.passes(state, wiring.windows(state), mappings)
+    with wiring.state_to_lead("baseline") as state:
         chosen = fields_named(fields, known_fields(state, mappings))
-        done = take(passes, names, chosen)
-        document = {
-            "run_id": recording.id,
-            "contacts": done.contacts,
-            "fields": done.fields,
-            "in_doubt": done.in_doubt,
-            "occurrences": done.occurrences,
-            "failures": list(done.failures),
-        }
-        code = FAILED if done.failures else 0
-        recording.exit_code, recording.result = code, document
+        with recorded(state, wiring.clock, "baseline") as recording:
+            passes = wiring.passes(state, wiring.windows(state), mappings)
+            done = take(passes, names, chosen)
+            document = {
+                "run_id": recording.id,
+                "contacts": done.contacts,
+                "fields": done.fields,
+                "in_doubt": done.in_doubt,
+                "occurrences": done.occurrences,
+                "failures": list(done.failures),
+            }
+            code = FAILED if done.failures else 0
+            recording.exit_code, recording.result = code, document
     session.output.json(document)
     session.output.text(
         f"Taken as sent: {done.fields} fields of {done.contacts} contacts. Nothing was sent."

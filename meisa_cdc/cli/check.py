@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from meisa_cdc.cli.command import command
 from meisa_cdc.cli.finding import Finding
 from meisa_cdc.cli.remote_checks import look_at_meisa
+from meisa_cdc.cli.selection import valid
 from meisa_cdc.cli.session import Session
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import MeisaCdcError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from meisa_cdc.wiring import Wiring
 
 FAILED = 1
+LAST_TIME = "9999-12-31 00:00:00"
 
 
 @command("meisa-cdc check", "meisa-cdc check --format json")
@@ -31,7 +33,7 @@ def check(session: Session) -> int:
 
     wiring = Wiring.of(session.settings())
     findings: list[Finding] = [Finding(what="settings", verdict="ok", text="read")]
-    for look in (_state, _mappings, _rights, _suppressions, look_at_meisa):
+    for look in (_state, _files, _mappings, _rights, _suppressions, look_at_meisa):
         findings.extend(_told(look, wiring))
     for finding in findings:
         session.output.text(f"{finding.verdict:<6}  {finding.what}: {finding.text}")
@@ -49,6 +51,7 @@ def _told(look: "Callable[[Wiring], Iterator[Finding]]", wiring: "Wiring") -> It
 
 NAMES = {
     "_state": "state",
+    "_files": "mappings",
     "_mappings": "app database",
     "_rights": "app database",
     "_suppressions": "suppression table",
@@ -69,7 +72,7 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
     from meisa_cdc.core.mapping import ONCE, check_columns, check_set
     from meisa_cdc.core.occurrence import check_columns as check_once
 
-    mappings = wiring.mappings()
+    mappings = valid(wiring)
     of_contacts = {name for name, each in mappings.items() if each.kind not in ONCE}
     columns: dict[str, list[str]] = {}
     source = wiring.source()
@@ -89,14 +92,14 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
                 checked(mapping, columns[name])
                 yield _mapping(mapping, snapshot, columns[name])
                 yield from _sample(mapping, snapshot, columns[name])
-                yield _capture(mapping, source)
+                yield _capture(mapping, source, snapshot)
             except MeisaCdcError as error:
                 # The error names the mapping by itself, often with the line.
-                text = str(error).removeprefix(f"{name}: ")
+                text = str(error).removeprefix(f"{name}: ").removeprefix(f"{name}.sql: ")
                 yield Finding(what=name, verdict="failed", text=text)
     described = {name: names for name, names in columns.items() if name in of_contacts}
     yield from _nulls(mappings, described)
-    if len(described) == sum(mappings[name].enabled for name in of_contacts):
+    if mappings and len(described) == sum(mappings[name].enabled for name in of_contacts):
         found = check_set(described)
         yield Finding(what="identity", verdict="ok", text=f"e-mail comes from {found}")
     if (
@@ -108,6 +111,12 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
             verdict="note",
             text="not enabled: set emails.enabled to true, and the mappings in emails/ are read",
         )
+
+
+def _files(wiring: "Wiring") -> Iterator[Finding]:
+    """Yield nothing; where a file is no mapping, none of them is used."""
+    wiring.mappings()
+    yield from ()
 
 
 def _nulls(mappings: "Dict[str, Mapping]", columns: "Dict[str, list[str]]") -> Iterator[Finding]:
@@ -163,8 +172,11 @@ def _sample(
         )
 
 
-def _capture(mapping: "Mapping", source: "AppDatabase") -> Finding:
+def _capture(mapping: "Mapping", source: "AppDatabase", snapshot: "DatabaseSnapshot") -> Finding:
     capture = source.capture_of(mapping)
+    if capture.kind == "watermark":
+        # Nothing is that new; what cannot be compared with a time is refused all the same.
+        next(snapshot.keys_since(mapping, LAST_TIME), None)
     return Finding(what=mapping.name, verdict="ok", text=f"capture {capture.kind}: {capture.why}")
 
 

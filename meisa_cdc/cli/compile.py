@@ -51,6 +51,7 @@ def compile_(
                 "mapping": name,
                 "full": compiled.full,
                 "restricted": restricted,
+                "changed": compiled.changed,
                 "values": values,
                 "checksums": summed.get(name),
                 "affected": None if derivation is None else document(derivation),
@@ -59,6 +60,7 @@ def compile_(
         shown = {
             "read in full": compiled.full,
             "for some contacts alone": restricted,
+            "for the keys of what changed": compiled.changed,
             "added up to find what changed": summed.get(name),
         }
         for line in _lines(name, shown, values):

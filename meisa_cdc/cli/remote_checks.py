@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping as Dict, Sequence
 from typing import TYPE_CHECKING
 
 from meisa_cdc.cli.finding import Finding
+from meisa_cdc.cli.selection import valid
 from meisa_cdc.core.errors import MeisaCdcError
 from meisa_cdc.core.mapping import SEQUENCES
 from meisa_cdc.core.occurrence import SLUG
@@ -26,7 +27,7 @@ def look_at_meisa(wiring: "Wiring") -> Iterator[Finding]:
         remote = Remote(wiring=wiring, state=state, meisa=meisa)
         ping = remote.ping()
         yield _limits(wiring, ping)
-        mappings = [each for each in wiring.mappings().values() if each.enabled]
+        mappings = [each for each in valid(wiring).values() if each.enabled]
         for lack in wiring.lacking(ping, mappings):
             yield Finding(what="Meisa", verdict="failed", text=str(lack))
         enrolling = [each for each in mappings if each.kind == SEQUENCES]

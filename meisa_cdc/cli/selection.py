@@ -1,10 +1,16 @@
-"""`--select` and `--exclude`: mapping names with `*`."""
+"""Which mappings are meant: all valid ones, or those of `--select` and `--exclude`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping as Dict, Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from meisa_cdc.core.errors import MappingError
+
+if TYPE_CHECKING:
+    from meisa_cdc.core.mapping import Mapping
+    from meisa_cdc.wiring import Wiring
 
 Select = Annotated[
     list[str] | None,
@@ -16,6 +22,14 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="NAME", help="All but these mappings. Repeatable."),
 ]
+
+
+def valid(wiring: "Wiring") -> "Dict[str, Mapping]":
+    """Return the mappings by name; none where a file is not valid, for who tells that elsewhere."""
+    try:
+        return wiring.mappings()
+    except MappingError:
+        return {}
 
 
 def selected(

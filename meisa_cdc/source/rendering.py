@@ -43,6 +43,8 @@ MISTAKES = (
     LookupError,
     AttributeError,
     RecursionError,
+    # Jinja leaves it to Python to notice that an argument is given twice.
+    SyntaxError,
 )
 
 
@@ -68,13 +70,17 @@ def render(text: str, *, mapping: str, variables: Dict[str, object], dialect: Di
     except TemplateSyntaxError as error:
         raise MappingError(_said(error), mapping=mapping, line=error.lineno) from None
     except MISTAKES as error:
-        line = _line_of(error.__traceback__)
+        # Before the template runs, what is wrong is in the call of config().
+        line = _line_of(error.__traceback__) or rendering.line
         raise MappingError(_said(error), mapping=mapping, line=line) from None
 
 
 def _said(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "the template is nested too deeply"
+    if isinstance(error, SyntaxError):
+        # Its place is one in the code that Jinja made.
+        return error.msg
     return str(error).rstrip(".") or type(error).__name__
 
 
@@ -97,7 +103,8 @@ class _Rendering:
         self._length = 0
         self._values = 0
         self._config: dict[str, object] | None = None
-        self._line = 0
+        #: Line of config(); 0 where there is none.
+        self.line = 0
         # The line that the output has come to, for pieces that do not know their own.
         self._at = 1
 
@@ -118,10 +125,10 @@ class _Rendering:
         )
         language.filters.update(Filters(self._dialect, language.allowance).by_name())
         tree = language.parse(text)
-        self._line = next((call.lineno for call in _calls(tree, "config")), 0)
+        self.line = next((call.lineno for call in _calls(tree, "config")), 0)
         language.from_string(checked(tree)).render(dialect=self._dialect.name, null=None)
         query = Query(pieces=tuple(self._pieces))
-        return Rendered(query=query, config=self._config or {}, line=self._line)
+        return Rendered(query=query, config=self._config or {}, line=self.line)
 
     def config(self, *positional: object, **settings: object) -> Text:
         """Take the mapping's settings; put out nothing."""
@@ -134,13 +141,13 @@ class _Rendering:
         self._config = settings
         return Text(sql="", line=0)
 
-    def only(self, column: object) -> Only:
+    def only(self, *columns: object) -> Only:
         """Mark the place of the condition on the keys that are looked at."""
-        return Only(column=_column(column, "only", "u.id"))
+        return Only(column=_column(columns, "only", "u.id"))
 
-    def changed_since(self, column: object) -> Since:
+    def changed_since(self, *columns: object) -> Since:
         """Mark the place of the condition that a row changed lately."""
-        return Since(column=_column(column, "changed_since", "u.updated_at"))
+        return Since(column=_column(columns, "changed_since", "u.updated_at"))
 
     def var(self, name: object, *default: object) -> object:
         """Return a variable of the settings file."""
@@ -176,11 +183,14 @@ class _Rendering:
         return ""
 
 
-def _column(name: object, function: str, example: str) -> str:
-    require(name)
+def _column(names: tuple[object, ...], function: str, example: str) -> str:
+    for name in names:
+        require(name)
+    (name,) = names if len(names) == 1 else (None,)
     if not isinstance(name, str) or not COLUMN.fullmatch(name.strip()):
+        given = ", ".join(map(repr, names)) or "nothing"
         raise Refused(
-            f"{function}() takes the name of a column, not {name!r}",
+            f"{function}() takes the name of a column, not {given}",
             hint=f"Write {function}('{example}').",
         )
     return name.strip()

@@ -18,6 +18,7 @@ from meisa_cdc.source.engines import app_url, dialect_of, place_of
 from meisa_cdc.source.session import Hashing, Rows, Session
 from meisa_cdc.source.statements import (
     SAMPLE_KEYS,
+    SAMPLE_TIME,
     Approved,
     Dress,
     Statement,
@@ -49,6 +50,8 @@ class Compiled:
     full: str
     #: The read for some keys.
     restricted: str
+    #: The query for the keys of rows that changed lately; None where there is no watermark.
+    changed: str | None
     #: Values bound in a full read, in order.
     values: tuple[object, ...]
 
@@ -110,6 +113,7 @@ class AppDatabase:
         return Compiled(
             full=whole.text.strip(),
             restricted=approved.statement(SAMPLE_KEYS).text.strip(),
+            changed=_changed(approved) if capture_of(approved).kind == WATERMARK else None,
             values=tuple(whole.values),
         )
 
@@ -327,6 +331,11 @@ class DatabaseSnapshot:
             with self._statement(approved.mapping):
                 rows = self._session.rows(approved, chunk, dress)
                 yield from _of_keys(rows, names.index(KEY_COLUMN), set(chunk))
+
+
+def _changed(approved: Approved) -> str:
+    dress = partial(keys_alone, dialect=approved.dialect)
+    return approved.since(SAMPLE_TIME).statement(dress=dress).text
 
 
 def _of_keys(rows: Rows, place: int, keys: set[str]) -> Rows:

@@ -140,7 +140,7 @@ class Stream:
         self.duplicates += 1
         values, _, _ = self.observer.observe(row)
         text = f"the key has more than one row: {told(values.items())}, and another"
-        return Staged(duplicate=text, had_row=record.row)
+        return Staged(duplicate=text, had_row=record.row, values=values)
 
     def _address(self, staged: Staged) -> str:
         if self.mapping.name != self.captured.identity:

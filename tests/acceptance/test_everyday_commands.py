@@ -185,6 +185,41 @@ def test_check_says_of_each_thing_whether_it_is_right(desk: Desk) -> None:
     assert desk.sent() == []
 
 
+def test_check_tries_what_a_watermark_asks(desk: Desk) -> None:
+    """Not only what a first run does."""
+    since = "select id as external_id, plan from users where {{ changed_since('seen_at') }}\n"
+    desk.map(plan="{{ config(capture='watermark') }}\n" + since)
+    findings = desk.json("check", code=1)["findings"]
+    (failed,) = [each for each in findings if each["verdict"] == "failed"]
+    assert failed == {
+        "what": "contacts/plan",
+        "verdict": "failed",
+        "text": "no such column: seen_at",
+    }
+    (compiled,) = desk.json("compile", "contacts/plan")["mappings"]
+    assert "seen_at >= ?" in compiled["changed"]
+    assert "seen_at" not in compiled["full"]
+
+
+def test_check_tells_once_of_a_file_that_is_no_mapping(desk: Desk) -> None:
+    """Neither the database nor Meisa is to blame."""
+    desk.map(plan="{{ config(every='1s', every='2s') }}\nselect 1\n")
+    findings = desk.json("check", code=1)["findings"]
+    (failed,) = [each for each in findings if each["verdict"] == "failed"]
+    assert failed["what"] == "mappings"
+    assert failed["text"].startswith("contacts/plan.sql:1: keyword argument repeated: every")
+    ok = {each["what"] for each in findings if each["verdict"] == "ok"}
+    assert {"app database", "Meisa"} <= ok
+
+
+def test_a_field_that_nobody_knows_starts_no_run(desk: Desk) -> None:
+    """Nor does it leave one that never ends."""
+    desk.run("sync")
+    before = desk.json("history")["runs"]
+    desk.run("baseline", "--field", "nope", code=64)
+    assert desk.json("history")["runs"] == before
+
+
 def test_a_plan_can_be_cut_short_and_kept(desk: Desk) -> None:
     """--limit cuts the rows and says so; --out writes the document to a private file."""
     cut = desk.json("plan", "--limit", "1", "--out", "plan.json")

@@ -8,7 +8,7 @@ from meisa_cdc.source.affected.asking import Changes, asked, usable_key
 from meisa_cdc.source.affected.derivation import derive
 from meisa_cdc.source.affected.reading import functions_in, tables_in
 from meisa_cdc.source.catalogue import Table
-from meisa_cdc.source.dialects import POSTGRESQL, Dialect
+from meisa_cdc.source.dialects import POSTGRESQL, SQLITE, Dialect
 from meisa_cdc.source.query import Bind, numbered
 from meisa_cdc.source.session import Rows
 from meisa_cdc.source.statements import Approved, Statement
@@ -69,7 +69,10 @@ def described(database: Seen) -> Ask:
         found = {name: seen[name.lower()] for name in names if name.lower() in seen}
         return Catalogue(
             tables={
-                name: Shape(name=database.dialect.quoted(table.name), columns=_kinds(table))
+                name: Shape(
+                    name=database.dialect.quoted(table.name),
+                    columns=_kinds(table, database.dialect),
+                )
                 for name, table in found.items()
             }
         )
@@ -77,10 +80,12 @@ def described(database: Seen) -> Ask:
     return ask
 
 
-def _kinds(table: Table) -> dict[str, str]:
+def _kinds(table: Table, dialect: Dialect) -> dict[str, str]:
     # Equal texts may be spelled in two ways there, as under a collation of their own.
     kinds = {"integer": "integer", "text": "text collate other"}
-    return {column.name: kinds.get(column.type, "other") for column in table.columns}
+    # What reads the SQL has SQLite's names in lower case, quoted or not: to SQLite it is one.
+    spelled = str.lower if dialect is SQLITE else str
+    return {spelled(column.name): kinds.get(column.type, "other") for column in table.columns}
 
 
 def _written(approved: Approved) -> tuple[str, list[object]]:

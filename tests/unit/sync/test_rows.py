@@ -152,6 +152,16 @@ def test_f40_a_known_key_that_occurs_twice_keeps_what_was_sent(world: World, pla
     assert [body["custom_fields"] for body in world.bodies()] == [{"plan": "pro"}]
 
 
+def test_f40_two_rows_that_both_changed_are_both_named(world: World):
+    """Of a contact that we know, too."""
+    world.sync()
+    world.rows(PLAN)[:] = [(1, "pro"), (1, "team"), (2, "free")]
+    (found,) = invalid(world)
+    assert (found.external_id, found.code) == ("1", "key_duplicate")
+    assert "pro" in found.message
+    assert "team" in found.message
+
+
 def test_f40_a_key_twice_in_another_mapping_leaves_its_fields_alone(world: World):
     """The contact's other fields go out."""
     world.sync()
