@@ -10,6 +10,7 @@ from meisa_cdc.core.mapping import CONTACTS, TAG, Mapping
 from meisa_cdc.source.affected.answers import FullScan, KeyColumns, KeyQuery
 from meisa_cdc.source.affected.asking import Change
 from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from tests.integration.test_source_reading import execute
 
 TABLES = """
 create schema audit;
@@ -238,8 +239,6 @@ def test_a_few_changes_do_not_have_a_table_read(app, postgres_url):
 @pytest.mark.parametrize("url", ["sqlite_url", "mariadb_url"])
 def test_elsewhere_it_is_derived_and_not_asked(request: pytest.FixtureRequest, url: str):
     """For people to read; changed rows are followed on Postgres."""
-    from tests.integration.test_source_reading import execute
-
     place = request.getfixturevalue(url)
     execute(place, "create table users (id integer primary key, team integer, name varchar(9))",
             "create table teams (id integer primary key, kind varchar(9))")  # fmt: skip
@@ -252,3 +251,12 @@ def test_elsewhere_it_is_derived_and_not_asked(request: pytest.FixtureRequest, u
         assert isinstance(snapshot.affected(mapping(text), {}), FullScan)
         nowhere = snapshot.derivation(mapping("select 1 as external_id"))
         assert nowhere.tables == ()
+
+
+def test_capital_letters_are_none_on_sqlite(sqlite_url: str):
+    """A column is the same however it is written."""
+    execute(sqlite_url, 'create table "Mix" ("Id" integer, "Country" text)')
+    query = 'select u."Id" as external_id, u.Country as country from Mix u'
+    with AppDatabase(sqlite_url).snapshot() as snapshot:
+        (table,) = snapshot.derivation(mapping(query)).tables
+    assert (table.columns, table.answer) == (("id", "country"), KeyColumns(columns=("id",)))
