@@ -217,6 +217,7 @@ def test_f44_while_the_newcomer_is_held_the_gone_one_keeps_its_ledger(settled: W
     ran = settled.sync()
     assert [hold.mapping for hold in ran.held] == [IDENTITY]
     assert dict(settled.state.contacts["1"].ledger) == ledger
+    assert settled.state.contacts["1"].in_doubt == frozenset()
     assert "4" not in settled.state.contacts
     assert turns(settled, 1) == [[]]
     settled.sync(approve=ran.plan.digest)
@@ -230,6 +231,7 @@ def test_f44_while_the_newcomer_is_incomplete_the_gone_one_keeps_its_ledger(sett
     without(settled, 1, (4, ADDRESS, "New"))
     settled.sync()
     assert settled.state.contacts["1"].ledger != {}
+    assert settled.state.contacts["1"].in_doubt == frozenset()
     assert settled.sent_keys() == []
     settled.source.failing = set()
     assert turns(settled, 2) == [["4"], []]
