@@ -62,7 +62,8 @@ NAMES = {
 def _state(wiring: "Wiring") -> Iterator[Finding]:
     with wiring.state_to_read() as state:
         counts = state.counts()
-        known = state.belongs_to()
+        # One without contacts belongs to nobody yet.
+        known = state.belongs_to() if counts.contacts else None
     filled = f"{counts.contacts} contacts" if counts.contacts else "empty"
     whose = f", filled from {known['product']} ({known['environment']})" if known else ""
     yield Finding(what="state", verdict="ok", text=f"{wiring.settings.state.url}, {filled}{whose}")

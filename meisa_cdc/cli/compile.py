@@ -22,7 +22,7 @@ def compile_(
     session: Session,
     *,
     mapping: Annotated[
-        str, typer.Argument(metavar="[MAPPING]", help="Its name, such as contacts/plan.")
+        str, typer.Argument(metavar="MAPPING", help="Its name, such as contacts/plan.")
     ] = "",
 ) -> None:
     """Print the SQL that a mapping renders to: in full, for some contacts, and to add up.
@@ -37,7 +37,7 @@ def compile_(
     wiring = Wiring.of(session.settings())
     mappings = wiring.mappings()
     source = wiring.source()
-    names = sorted(selected(mappings, [mapping] if mapping else None, None))
+    names = sorted(selected(mappings, [mapping] if mapping else None, None, option="MAPPING"))
     summed, derived = _asked(source, [mappings[name] for name in names])
     documents = []
     for name in names:

@@ -33,11 +33,18 @@ def valid(wiring: "Wiring") -> "Dict[str, Mapping]":
 
 
 def selected(
-    names: Iterable[str], select: Sequence[str] | None, exclude: Sequence[str] | None
+    names: Iterable[str],
+    select: Sequence[str] | None,
+    exclude: Sequence[str] | None,
+    *,
+    option: str = "--select",
 ) -> frozenset[str]:
-    """Return the names that are meant. Raises a usage error for a pattern that fits none."""
+    """Return the names that are meant. Raises a usage error for a pattern that fits none.
+
+    `option` is how the user wrote `select`.
+    """
     every = frozenset(names)
-    chosen = every if not select else _matching(every, select, "--select")
+    chosen = every if not select else _matching(every, select, option)
     return chosen - _matching(every, exclude or (), "--exclude")
 
 

@@ -39,7 +39,8 @@ class Disk:
                 path, timeout=0, isolation_level=None, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as error:
-            raise OptionError(f"state: {path} cannot be opened: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise OptionError(f"state: {path} cannot be opened: {why}") from error
         try:
             self._prepare()
         except sqlite3.Error as error:

@@ -37,7 +37,8 @@ def load_automations(path: Path) -> Configured:
         text = path.read_text(encoding="utf-8")
         return read_configured(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"automations: {path} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise OptionError(f"automations: {path} cannot be read: {why}") from error
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from error
 
