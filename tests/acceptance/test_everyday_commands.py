@@ -151,7 +151,7 @@ def test_compile_tells_whom_a_changed_row_affects(desk: Desk) -> None:
     assert plan["affected"]["unsteady"] == ["current_date"]
     shown = desk.run("compile", "contacts/plan").out
     assert "who is found by" in shown
-    assert "current_date changes though no row does" in shown
+    assert "for what changes of itself: current_date" in shown
     desk.map(plan="select id as external_id, plan from users limit 3")
     assert "anybody, since a LIMIT" in desk.run("compile", "contacts/plan").out
     desk.map(
