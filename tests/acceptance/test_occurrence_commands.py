@@ -143,7 +143,7 @@ def test_check_and_compile_know_every_kind(eventful: Desk) -> None:
     """Columns and scopes are checked; there is one form of the SQL."""
     write(eventful, "events/broken", "select 1 as event_id, 2 as external_id\n")
     told = eventful.run("check", code=1).out
-    assert "events/broken.sql: no column is called event_name" in told
+    assert "events/broken: no column is called event_name" in told
     assert "ok      events/exports:" in told
     compiled = json.loads(eventful.run("compile", "events/exports", "--format", "json").out)
     assert compiled["mappings"][0]["restricted"] is None
