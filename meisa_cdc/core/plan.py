@@ -124,10 +124,9 @@ class Tallies:
         for mapping in comparison.lost:
             self.lost[mapping] += 1
             self._hash(mapping, comparison.external_id, [])
-        if action not in (Action.CREATE, Action.UPDATE):
+        if action not in (Action.CREATE, Action.UPDATE) or comparison.contact is None:
             return
-        if comparison.contact is not None:
-            self.requests += tags.requests(comparison.contact)
+        self.requests += tags.requests(comparison.contact)
         causes = [change.field for change in comparison.changes]
         self.by_field.update(causes)
         if len(causes) == 1:

@@ -29,9 +29,6 @@ def earliest_wall(at: float, now: float, zone: tzinfo) -> str:
     Whether a column holds UTC or the wall clock's time in `zone` is not known, nor whether that
     clock was set back between `at` and `now`: the earliest of them is taken.
     """
-    offsets = [timedelta(0)]
-    for moment in (at, now):
-        offset = datetime.fromtimestamp(moment, zone).utcoffset()
-        if offset is not None:
-            offsets.append(offset)
-    return f"{datetime.fromtimestamp(at, UTC) + min(offsets):%Y-%m-%d %H:%M:%S}"
+    utc = timedelta(0)
+    local = [datetime.fromtimestamp(moment, zone).utcoffset() or utc for moment in (at, now)]
+    return f"{datetime.fromtimestamp(at, UTC) + min(utc, *local):%Y-%m-%d %H:%M:%S}"

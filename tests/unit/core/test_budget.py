@@ -18,6 +18,7 @@ from meisa_cdc.core.budget import (
     wait,
     windows_of,
 )
+from meisa_cdc.core.sharing import Throttle
 
 NOW = 1_768_206_600.0
 TEN = Window(count=10, period=60.0, burst=2)
@@ -201,6 +202,15 @@ def test_f13_what_lies_too_far_ahead_is_left_out_and_the_burst_taken_as_spent():
     assert wait([TEN], after, NOW) == 0.0
     started = replace(after, paces=advance([TEN], after, NOW))
     assert wait([TEN], sane([TEN], started, NOW, 35.0), NOW) == pytest.approx(7.5)
+
+
+def test_a_share_that_began_in_the_future_begins_now():
+    """The clock was set back since others were seen to use the key."""
+    ahead = Throttle(share=0.5, since=NOW + 3600, others=0.4, others_at=NOW + 3600)
+    after = sane([TEN], Usage(throttle=ahead), NOW, 35.0).throttle
+    assert after == replace(ahead, since=NOW, others_at=NOW)
+    close = replace(ahead, since=NOW + 5, others_at=NOW + 5)
+    assert sane([TEN], Usage(throttle=close), NOW, 35.0).throttle == close
 
 
 def test_f13_answers_are_put_in_order():

@@ -138,3 +138,9 @@ def test_mappings_are_had_by_name_in_order():
     """Whatever order the folder was listed in."""
     two = [replace(mapping(), name=name) for name in ("contacts/b", "contacts/a")]
     assert list(named(two)) == ["contacts/a", "contacts/b"]
+
+
+def test_a_column_is_not_called_like_the_tags_of_a_mapping():
+    """It would be taken for them."""
+    with pytest.raises(MappingError, match="cannot be called 'tags/customer'"):
+        check_columns(mapping(), ["external_id", "tags/customer"])
