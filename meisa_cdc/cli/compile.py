@@ -27,9 +27,10 @@ def compile_(
 ) -> None:
     """Print the SQL that a mapping renders to: in full, for some contacts, and to add up.
 
-    Then, for each table that it reads: the columns, and how the contacts are found that a changed
-    row of it affects. The values that the template puts in are bound, and stand beside the text.
-    What depends on types and tables is left out where the database cannot be asked for them.
+    With a watermark, also for the keys of what changed. Then, for each table that it reads: the
+    columns, and how the contacts are found that a changed row of it affects. The values that the
+    template puts in are bound, and stand beside the text. What depends on types and tables is left
+    out where the database cannot be asked for them.
     """
     from meisa_cdc.core.mapping import ONCE
     from meisa_cdc.wiring import Wiring
@@ -46,24 +47,15 @@ def compile_(
         restricted = None if mappings[name].kind in ONCE else compiled.restricted
         values = [str(value) for value in compiled.values]
         derivation = derived.get(name)
-        documents.append(
-            {
-                "mapping": name,
-                "full": compiled.full,
-                "restricted": restricted,
-                "changed": compiled.changed,
-                "values": values,
-                "checksums": summed.get(name),
-                "affected": None if derivation is None else document(derivation),
-            }
-        )
-        shown = {
-            "read in full": compiled.full,
-            "for some contacts alone": restricted,
-            "for the keys of what changed": compiled.changed,
-            "added up to find what changed": summed.get(name),
+        texts = {
+            "full": compiled.full,
+            "restricted": restricted,
+            "changed": compiled.changed,
+            "checksums": summed.get(name),
         }
-        for line in _lines(name, shown, values):
+        affected = None if derivation is None else document(derivation)
+        documents.append({"mapping": name, **texts, "values": values, "affected": affected})
+        for line in _lines(name, texts, values):
             session.output.text(line)
         for line in () if derivation is None else lines(name, derivation):
             session.output.text(line)
@@ -71,13 +63,22 @@ def compile_(
     session.output.json({"mappings": documents})
 
 
-def _lines(name: str, shown: Dict[str, str | None], values: Sequence[str]) -> Iterator[str]:
+#: What each text is for.
+TITLES = {
+    "full": "read in full",
+    "restricted": "for some contacts alone",
+    "changed": "for the keys of what changed lately",
+    "checksums": "added up to find what changed",
+}
+
+
+def _lines(name: str, texts: Dict[str, str | None], values: Sequence[str]) -> Iterator[str]:
     """Yield the texts that there are, the values of all of them below the first."""
-    for what, text in shown.items():
+    for what, text in texts.items():
         if text is not None:
-            yield f"-- {name}, {what}"
+            yield f"-- {name}, {TITLES[what]}"
             yield text
-        if values and what == "read in full":
+        if values and what == "full":
             yield f"-- values bound, in order: {', '.join(values)}"
 
 

@@ -10,9 +10,10 @@ from meisa_cdc.core.durations import iso
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.watermark import OVERLAP
 from meisa_cdc.records import Settled
-from meisa_cdc.sync import captured, dated
 from meisa_cdc.sync.capture import FULL_EVERY
+from meisa_cdc.sync.captured import MOST_AGAIN
 from meisa_cdc.sync.overrides import baseline
+from meisa_cdc.sync.rows import MOST_RESTRICTED
 from tests.unit.sync.worlds import IDENTITY, PLAN, World, windows
 
 MANY = range(1, 31)
@@ -225,28 +226,53 @@ def test_a_watermark_from_the_future_is_none(world: World):
     assert world.sent_keys() == ["7"]
 
 
-def test_everything_is_read_where_most_of_it_changed(world: World, monkeypatch: pytest.MonkeyPatch):
-    """By key that would take longer."""
-    monkeypatch.setattr(dated, "MOST_RESTRICTED", 3)
-    world.guard = GuardSettings(first_load="send", max_change=1.0)
-    for key in range(1, 6):
-        touch(world, PLAN, key, "pro")
-    world.sync()
-    assert world.sent_keys() == ["1", "2", "3", "4", "5"]
-    assert reads(world) == [(PLAN, None)]
-
-
-def test_everything_is_read_where_too_much_was_held(world: World, monkeypatch: pytest.MonkeyPatch):
-    """There is no list of it that has no end."""
-    monkeypatch.setattr(captured, "MOST_AGAIN", 3)
-    for key in range(1, 16):
-        touch(world, PLAN, key, "pro")
-    world.sync()
+def crowd(count: int) -> World:
+    """Return so many people with plans that are dated, taken as sent some time ago."""
+    world = World(guard=GuardSettings(first_load="send", max_change=0.3))
+    world.source.batch = count
+    many = range(1, count + 1)
+    world.people(*many)
+    world.plans(dict.fromkeys(many, "free"))
+    for name in (IDENTITY, PLAN):
+        world.source.tables[name].changed = dict.fromkeys(map(str, many), "2020-01-01 00:00:00")
+    baseline(world.passes(), list(world.mappings))
     world.clock.advance(PAUSE)
+    world.source.reads.clear()
+    return world
+
+
+def upgrade(world: World, plan: str = "pro") -> None:
+    """Put everybody on a plan, now."""
+    table = world.source.tables[PLAN]
+    table.rows[:] = [(key, plan) for key, _ in table.rows]
+    table.changed = {str(key): wall(world) for key, _ in table.rows}
+
+
+def test_everything_is_read_where_most_of_it_changed():
+    """By key that would take longer."""
+    few, many = crowd(5), crowd(MOST_RESTRICTED + 1)
+    for world in (few, many):
+        # That a row is dated is enough to have it read.
+        upgrade(world, "free")
+        with world.look([PLAN], whole=False):
+            pass
+    assert reads(few) == [(PLAN, ["1", "2", "3", "4", "5"])]
+    assert reads(many) == [(PLAN, None)]
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_everything_is_read_where_too_much_was_held(beyond: int):
+    """There is no list of it that has no end."""
+    world = crowd(MOST_AGAIN + beyond)
+    upgrade(world)
+    world.admit()
+    world.clock.advance(PAUSE * 2)
     reads(world)
-    ran = world.sync()
-    assert [hold.contacts for hold in ran.plan.holds] == [15]
-    assert reads(world) == [(PLAN, None)]
+    with world.look() as look:
+        assert [hold.contacts for hold in look.plan.holds] == [MOST_AGAIN + beyond]
+    ((name, keys),) = reads(world)
+    assert name == PLAN
+    assert (keys is None) == bool(beyond)
 
 
 class Crash(Exception):
