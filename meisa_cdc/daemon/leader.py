@@ -176,7 +176,7 @@ class Leader:
 
     def _look(self, passes: Passes, names: frozenset[str]) -> None:
         started = self.clock.now()
-        with passes.look(names, whole=False) as look:
+        with passes.look(passes.together(names), whole=False) as look:
             held = passes.admit(look, replace_holds=False)
         self._tell(look, held, self.clock.now() - started)
         self.health.works(PASS)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from meisa_cdc.core.attempt import Standing
+from meisa_cdc.core.captures import Capture
+from meisa_cdc.core.changelog import Trail
 from meisa_cdc.core.checksums import Buckets, Within
 from meisa_cdc.core.contact import Claim, Staged
 from meisa_cdc.core.mapping import Column, Mapping
@@ -43,7 +45,7 @@ class Snapshot(Protocol):
     def scheme(self, mapping: Mapping) -> str | None:
         """Return what the checksums of a mapping depend on beside its rows.
 
-        None: its rows are all read, every time. Raises as `columns` does.
+        None: its rows cannot be added up, or need not. Raises as `columns` does.
         """
 
     def checksums(self, mapping: Mapping, bits: int, within: Within | None = None) -> Buckets:
@@ -64,8 +66,8 @@ class Snapshot(Protocol):
         `within`: only rows in these buckets. Raises as `read` does.
         """
 
-    def watermarked(self, mapping: Mapping) -> bool:
-        """Tell whether rows that changed are found by a time in them. Raises as `columns` does."""
+    def capture(self, mapping: Mapping) -> Capture:
+        """Return how the mapping's changes are found. Raises as `columns` does."""
 
     def keys_since(self, mapping: Mapping, wall: str) -> Iterator[Sequence[str]]:
         """Yield batches of the keys of rows that changed at or after a wall clock's time.
@@ -73,9 +75,30 @@ class Snapshot(Protocol):
         `wall` is written `2026-01-12 08:30:00`. Raises as `read` does.
         """
 
+    def trail(self, mapping: Mapping) -> Trail:
+        """Return what the log of changed rows tells of a mapping whose capture is LOG.
+
+        Has to be asked for all mappings before the first `changed`. Raises as `columns` does.
+        """
+
+    def changed(self, mapping: Mapping) -> Iterator[Sequence[str]] | None:
+        """Return the keys of contacts that the changes in the log may affect, in batches.
+
+        None: only a full read tells. Raises as `read` does.
+        """
+
+    def upto(self) -> int | None:
+        """Return the place up to which the log may be cut off once what was read is stored.
+
+        None: it told nothing. Raises SourceUnavailable.
+        """
+
 
 class Source(Protocol):
     """The app database."""
+
+    def acknowledge(self, upto: int) -> None:
+        """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Open one snapshot; what was read counts only once the block has ended without error.

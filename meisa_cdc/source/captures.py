@@ -1,15 +1,16 @@
 """How a mapping's changes are found, and why that way."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 
+from meisa_cdc.core.captures import AUTO, CHECKSUM, LOG, SCAN, WATERMARK, Capture
 from meisa_cdc.core.errors import MappingError
 from meisa_cdc.core.mapping import ONCE, Mapping
+from meisa_cdc.source.affected.answers import FullScan
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL, SQLITE
 from meisa_cdc.source.forbidden import HARMLESS
 from meisa_cdc.source.statements import Approved
 
-SCAN, CHECKSUM, WATERMARK = "scan", "checksum", "watermark"
 _TIMES = "current_timestamp current_date current_time localtime localtimestamp"
 #: Names, with or without parentheses, that yield something else in the next statement.
 _UNSTEADY = {
@@ -27,20 +28,18 @@ _PATTERNS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capture:
-    """How a mapping's changes are found."""
-
-    #: SCAN, CHECKSUM or WATERMARK.
-    kind: str
-    #: For people.
-    why: str
+def may_follow(mapping: Mapping) -> bool:
+    """Tell whether a mapping's changes may be found by a log of changed rows."""
+    return mapping.kind not in ONCE and mapping.capture in (AUTO, LOG)
 
 
-def capture_of(approved: Approved) -> Capture:
+def capture_of(
+    approved: Approved, unfollowed: Callable[[Approved], FullScan | None] | None = None
+) -> Capture:
     """Return how the changes of a mapping are found.
 
-    Raises MappingError where its author asks for what cannot be.
+    `unfollowed` tells why a log does not tell of all of them; where nobody asks the database, its
+    author is believed. Raises MappingError where they ask for what cannot be.
     """
     mapping = approved.mapping
     if mapping.kind in ONCE:
@@ -51,6 +50,19 @@ def capture_of(approved: Approved) -> Capture:
         if not approved.query.dated:
             raise _undated(mapping)
         return Capture(kind=WATERMARK, why="as its config says")
+    if mapping.capture == LOG:
+        scan = None if unfollowed is None else unfollowed(approved)
+        if scan is None:
+            return Capture(kind=LOG, why="as its config says")
+        why = f"its config says log, but {scan.reason}. {scan.advice}".strip()
+        return Capture(kind=_summed_or_scanned(approved).kind, why=why)
+    if unfollowed is not None and mapping.capture == AUTO and unfollowed(approved) is None:
+        return Capture(kind=LOG, why="the database keeps a log of changed rows")
+    return _summed_or_scanned(approved)
+
+
+def _summed_or_scanned(approved: Approved) -> Capture:
+    mapping = approved.mapping
     if approved.dialect is SQLITE:
         return Capture(kind=SCAN, why="SQLite cannot add up rows faster than they are read")
     name = _unsteady(approved)

@@ -38,9 +38,7 @@ FIELD_KEYS = (
     "thresholds",
     "min_change",
 )
-CAPTURES = ("auto", "scan", "checksum", "watermark")
-#: Documented for later releases: refused by name, so that nobody believes they work.
-LATER_CAPTURES = ("log",)
+CAPTURES = ("auto", "scan", "checksum", "watermark", "log")
 SENDS = ("always", "with_others")
 CRON_FIELDS = 5
 
@@ -73,7 +71,7 @@ def declared(config: Dict[str, object], kind: str = CONTACTS) -> Declared:
         every=_seconds(config, "every"),
         cron=_cron(config["cron"]) if "cron" in config else "",
         priority=_priority(config.get("priority", "urgent" if kind == EMAILS else "normal")),
-        capture=_capture(config.get("capture", "auto")),
+        capture=_choice(config.get("capture", "auto"), CAPTURES, "capture"),
         timeout=_seconds(config, "timeout"),
         enabled=_boolean(config.get("enabled", True), "enabled"),
         at_least_once=_delivery(config) == AT_LEAST_ONCE,
@@ -110,13 +108,6 @@ def _choice(value: object, known: Iterable[str], what: str) -> str:
         hint = nearest(str(value), choices, f"It is one of {', '.join(choices)}.")
         raise Refused(f"{what} cannot be {value!r}", hint=hint)
     return value
-
-
-def _capture(value: object) -> str:
-    if value in LATER_CAPTURES:
-        hint = "Use 'auto', 'scan', 'checksum' or 'watermark'."
-        raise Refused(f"capture={value!r} is not supported yet", hint=hint)
-    return _choice(value, CAPTURES, "capture")
 
 
 def _seconds(config: Dict[Any, object], key: str, what: str = "") -> float | None:

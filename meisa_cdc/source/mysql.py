@@ -24,7 +24,7 @@ NO_RIGHT = frozenset({1044, 1142, 1143, 1370})
 class MysqlSession:
     """Reads mappings in one transaction, one after the other."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, _log: str) -> None:
         # First: it refuses where there is no driver to import from.
         self._transaction = MySqlTransaction(url)
         from pymysql.cursors import SSCursor
@@ -36,6 +36,7 @@ class MysqlSession:
         self._shapes: dict[tuple[str, str], Shape] = {}
         self.hashing = MysqlHashing(self, self._transaction.version)
         self.tracing = None
+        self.log = None
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from sqlalchemy import URL
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.affected.answers import Catalogue
+from meisa_cdc.source.changelog import ChangeLog
 from meisa_cdc.source.forbidden import HARMLESS
 from meisa_cdc.source.postgres_catalogue import catalogue_of
 from meisa_cdc.source.postgres_hashing import PostgresHashing, Shape
@@ -23,6 +25,7 @@ from meisa_cdc.source.postgres_transaction import (
 )
 from meisa_cdc.source.postgres_types import TypesOfResults
 from meisa_cdc.source.session import BATCH, Rows
+from meisa_cdc.source.slot import SlotLog
 from meisa_cdc.source.statements import Approved, Dress, Statement, check
 
 CURSOR = "meisa_mapping"
@@ -44,13 +47,20 @@ UNCASTABLE = (
 class PostgresSession:
     """Reads mappings in one transaction, each behind a savepoint of its own."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, log: str) -> None:
         self._transaction = PostgresTransaction(url)
+        self._url, self._log_name = url, log
         self._connection = self._transaction.connection
         self._types = TypesOfResults(self._connection)
         self._shapes: dict[tuple[str, str], Shape] = {}
         self.hashing = PostgresHashing(self, self._connection.info.server_version)
         self.tracing = self
+
+    @cached_property
+    def log(self) -> ChangeLog | None:
+        """The slot, where there is one."""
+        log = SlotLog(transaction=self._transaction, url=self._url, name=self._log_name)
+        return log if log.exists() else None
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:

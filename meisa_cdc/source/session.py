@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 from meisa_cdc.core.checksums import Within
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.affected.answers import Catalogue
+from meisa_cdc.source.changelog import ChangeLog
 from meisa_cdc.source.statements import Approved, Dress, Statement
 
 Rows: TypeAlias = Generator[Sequence[Sequence[object]], None, None]
@@ -51,6 +52,10 @@ class Session(Protocol):
     @property
     def tracing(self) -> Tracing | None:
         """How changed rows are followed; None where they are not."""
+
+    @property
+    def log(self) -> ChangeLog | None:
+        """What the database keeps of changed rows; None where it keeps nothing."""
 
     def statement(self, mapping: str, timeout: float) -> AbstractContextManager[None]:
         """Enclose what is done for one mapping; an error in it leaves the transaction usable.

@@ -6,22 +6,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from meisa_cdc.core.captures import CHECKSUM, WATERMARK, Capture
+from meisa_cdc.core.changelog import Trail
 from meisa_cdc.core.checksums import Buckets, Within, gathered
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import InvalidValue, MappingError, MeisaCdcError
 from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.values import canonical_key
-from meisa_cdc.source.affected.answers import Derivation, FullScan
-from meisa_cdc.source.captures import CHECKSUM, WATERMARK, Capture, capture_of
+from meisa_cdc.source.affected.answers import Catalogue, Derivation, FullScan
+from meisa_cdc.source.captures import capture_of, may_follow
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL
 from meisa_cdc.source.engines import app_url, dialect_of, place_of
+from meisa_cdc.source.following import Following
 from meisa_cdc.source.session import Hashing, Rows, Session
 from meisa_cdc.source.statements import (
     SAMPLE_KEYS,
     SAMPLE_TIME,
     Approved,
     Dress,
-    Statement,
     approve,
     keys_alone,
 )
@@ -34,12 +36,10 @@ if TYPE_CHECKING:
 
 #: Seconds that a query of a mapping may take, where nothing else is said.
 STATEMENT_TIMEOUT = 60.0
+#: What the log of changed rows is called, where nothing else is said.
+LOG_NAME = "meisa_cdc"
 #: Bits of the buckets in a query that is only looked at.
 SHOWN_BITS = 12
-UNTRACED = FullScan(
-    reason="changed rows of this kind of database are not followed",
-    advice="Use another capture.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,8 @@ class AppDatabase:
 
     `statement_timeout`: seconds that the database may take to answer a mapping's query, and
     again for every batch of rows; a mapping's own `timeout` goes first. `variables`: what
-    `var()` knows. Raises SettingsError or SourceRefused for a URL that cannot be used.
+    `var()` knows; `log`: what the log of changed rows is called. Raises SettingsError or
+    SourceRefused for a URL that cannot be used.
     """
 
     def __init__(
@@ -70,8 +71,11 @@ class AppDatabase:
         *,
         statement_timeout: float = STATEMENT_TIMEOUT,
         variables: Dict[str, object] | None = None,
+        log: str = LOG_NAME,
     ) -> None:
         self.url = app_url(url)
+        #: What the log of changed rows is called.
+        self.log = log
         self.dialect = dialect_of(self.url)
         self._timeout = statement_timeout
         self._variables = dict(variables or {})
@@ -86,7 +90,7 @@ class AppDatabase:
 
         Raises SourceUnavailable where it cannot be opened, was lost or not ended properly.
         """
-        session = _open_session(self.url)
+        session = _open_session(self.url, self.log)
         view = DatabaseSnapshot(session, self)
         try:
             yield view
@@ -118,8 +122,17 @@ class AppDatabase:
         )
 
     def capture_of(self, mapping: Mapping) -> Capture:
-        """Return how a mapping's changes are found, and why. Raises MappingError."""
+        """Return how a mapping's changes are found, as far as its file tells.
+
+        Raises MappingError.
+        """
         return capture_of(self.approved(mapping))
+
+    def acknowledge(self, upto: int) -> None:
+        """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""
+        from meisa_cdc.source.slot import acknowledge
+
+        acknowledge(self.url, self.log, upto)
 
     def read_only_proof(self, *, ours: Collection[str] = ()) -> list[str]:
         """Return a line for everything that our role could change; empty: it can only read.
@@ -148,8 +161,11 @@ class DatabaseSnapshot:
         self._session = session
         self._database = database
         self._checked: set[tuple[str, str]] = set()
-        self._derived: dict[tuple[str, str], Derivation] = {}
+        self._captures: dict[tuple[str, str], Capture] = {}
         self._open: Generator[object, None, None] | None = None
+        self._following = Following(
+            session=session, statement=self._statement, catalogue=self._catalogue
+        )
 
     def columns(self, mapping: Mapping) -> list[Column]:
         """Return what the mapping yields, without reading rows.
@@ -179,7 +195,7 @@ class DatabaseSnapshot:
         self.end()
         approved = self._approved(mapping)
         hashing = self._session.hashing
-        if hashing is None or capture_of(approved).kind != CHECKSUM:
+        if hashing is None or self._capture(approved).kind != CHECKSUM:
             return None
         with self._statement(mapping):
             return hashing.scheme(approved)
@@ -233,10 +249,6 @@ class DatabaseSnapshot:
             raise TypeError(type(self._session))
         return hashing
 
-    def watermarked(self, mapping: Mapping) -> bool:
-        """Tell whether rows that changed are found by a time in them. Raises as `columns` does."""
-        return capture_of(self._approved(mapping)).kind == WATERMARK
-
     def keys_since(self, mapping: Mapping, wall: str) -> Iterator[Sequence[str]]:
         """Yield batches of the keys of rows that changed at or after a wall clock's time.
 
@@ -251,18 +263,8 @@ class DatabaseSnapshot:
 
     def derivation(self, mapping: Mapping) -> Derivation:
         """Return how the contacts are found that changed rows affect; raises as `columns` does."""
-        from meisa_cdc.source.affected.mappings import derivation_of, described
-
         self.end()
-        approved = self._approved(mapping)
-        found = self._derived.get((mapping.name, mapping.digest))
-        if found is None:
-            with self._statement(mapping):
-                tracing, database = self._session.tracing, self._database
-                ask = described(database) if tracing is None else tracing.catalogue
-                found = derivation_of(approved, ask)
-            self._derived[mapping.name, mapping.digest] = found
-        return found
+        return self._following.derivation(self._approved(mapping))
 
     def affected(
         self, mapping: Mapping, changes: "Changes"
@@ -273,18 +275,51 @@ class DatabaseSnapshot:
         `changes` has all that this snapshot sees, and may have more. Where it raises, as `read`
         does, the mapping is to be read in full.
         """
-        from meisa_cdc.source.affected.mappings import affected_keys
+        self.end()
+        return self._reading(self._following.affected(self._approved(mapping), changes))
+
+    def trail(self, mapping: Mapping) -> Trail:
+        """Return what the log of changed rows tells of a mapping whose capture is LOG.
+
+        Has to be asked for all mappings before the first `changed`. Raises as `columns` does.
+        """
+        return self._following.trail(self._approved(mapping))
+
+    def changed(self, mapping: Mapping) -> Iterator[Sequence[str]] | None:
+        """Return the keys of contacts that the changes in the log may affect, in batches.
+
+        None: only a full read tells. Raises as `read` does.
+        """
+        self.end()
+        found = self._reading(self._following.changed(self._approved(mapping)))
+        return None if isinstance(found, FullScan) else found
+
+    def upto(self) -> int | None:
+        """Return the place up to which the log may be cut off once what was read is stored."""
+        return self._following.upto()
+
+    def capture(self, mapping: Mapping) -> Capture:
+        """Return how a mapping's changes are found, and why. Raises as `columns` does."""
+        self.end()
+        return self._capture(self._approved(mapping))
+
+    def _capture(self, approved: Approved) -> Capture:
+        mapping = approved.mapping
+        if (mapping.name, mapping.digest) not in self._captures:
+            unfollowed = self._following.unfollowed if may_follow(mapping) else None
+            self._captures[mapping.name, mapping.digest] = capture_of(approved, unfollowed)
+        return self._captures[mapping.name, mapping.digest]
+
+    def _catalogue(self, tables: Sequence[str], functions: Sequence[str]) -> Catalogue:
+        from meisa_cdc.source.affected.mappings import described
 
         tracing = self._session.tracing
-        if tracing is None:
-            return UNTRACED
-        derivation = self.derivation(mapping)
+        ask = described(self._database) if tracing is None else tracing.catalogue
+        return ask(tables, functions)
 
-        def answers(statement: Statement) -> Rows:
-            with self._statement(mapping):
-                yield from tracing.answers(statement)
-
-        found = affected_keys(self._approved(mapping), derivation, changes, answers)
+    def _reading(
+        self, found: Generator[list[str], None, None] | FullScan
+    ) -> Generator[list[str], None, None] | FullScan:
         if not isinstance(found, FullScan):
             self._open = found
         return found
@@ -353,16 +388,16 @@ def _key(raw: object) -> str | None:
         return None
 
 
-def _open_session(url: "URL") -> Session:
+def _open_session(url: "URL", log: str) -> Session:
     dialect = dialect_of(url)
     if dialect is POSTGRESQL:
         from meisa_cdc.source.postgres import PostgresSession
 
-        return PostgresSession(url)
+        return PostgresSession(url, log)
     if dialect is MYSQL:
         from meisa_cdc.source.mysql import MysqlSession
 
-        return MysqlSession(url)
+        return MysqlSession(url, log)
     from meisa_cdc.source.sqlite import SqliteSession
 
-    return SqliteSession(url)
+    return SqliteSession(url, log)

@@ -88,8 +88,9 @@ class SqliteSession:
     #: To add up rows would take SQLite as long as we need to read them.
     hashing = None
     tracing = None
+    log = None
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, _log: str) -> None:
         self._path = path_of(url)
         self._connection = connect(url)
         self._expired = Event()

@@ -10,14 +10,15 @@ from dataclasses import replace
 from datetime import tzinfo
 from itertools import islice
 
+from meisa_cdc.core.captures import LOG
+from meisa_cdc.core.changelog import Trail
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.fields import Reading
 from meisa_cdc.core.mapping import Column, Mapping, check_columns, check_set
-from meisa_cdc.core.watermark import Watermark
 from meisa_cdc.ports import Contacts, Snapshot, Source, Spool
 from meisa_cdc.records import MappingRecord
-from meisa_cdc.sync.captured import Captured
+from meisa_cdc.sync.captured import Captured, Mark
 from meisa_cdc.sync.observing import missing_fingerprint
 from meisa_cdc.sync.reading import Reader
 from meisa_cdc.sync.rows import MOST_RESTRICTED
@@ -37,13 +38,13 @@ def capture(  # noqa: PLR0913 - what a pass consists of
     zone: tzinfo,
     now: float,
     full_every: float = FULL_EVERY,
-    watermarks: Dict[str, Watermark] | None = None,
+    marks: Dict[str, Mark] | None = None,
     beside: Callable[[Snapshot], None] = lambda _: None,
 ) -> Captured:
     """Read the due mappings in one snapshot; return what was seen beside the spool.
 
     `now`: epoch seconds; `full_every`: seconds after which every row of a mapping is read,
-    whatever its rows add up to; `watermarks`: those on record, by mapping; `beside` is handed the
+    whatever its rows add up to; `marks`: those on record, by mapping; `beside` is handed the
     snapshot, to read what else is due in it.
 
     Raises SourceUnavailable where the snapshot could not be read as a whole, MappingError where
@@ -53,6 +54,7 @@ def capture(  # noqa: PLR0913 - what a pass consists of
     wanted = [name for name in enabled if name in set(due)]
     with source.snapshot() as snapshot:
         captured = _describe(snapshot, enabled, records, zone)
+        trails = _trails(snapshot, enabled, captured)
         reader = Reader(
             snapshot=snapshot,
             contacts=contacts,
@@ -63,11 +65,15 @@ def capture(  # noqa: PLR0913 - what a pass consists of
             present=contacts.counts().present,
             now=now,
             full_every=full_every,
-            watermarks=watermarks or {},
+            marks=marks or {},
+            trails=trails,
         )
         _read_due(reader, enabled, wanted)
         reader.conclude()
         beside(snapshot)
+    if not trails.keys() <= {*wanted, *captured.failures}:
+        # Who was not looked at still needs what the log tells.
+        captured.upto = None
     _conclude(captured)
     return captured
 
@@ -84,6 +90,23 @@ def _read_due(reader: Reader, enabled: Dict[str, Mapping], wanted: Iterable[str]
     for name in readable:
         reader.read(enabled[name], whole=crowd)
     _read_for_new(reader, enabled, new)
+
+
+def _trails(
+    snapshot: Snapshot, enabled: Dict[str, Mapping], captured: Captured
+) -> dict[str, Trail]:
+    """Return what the log of changed rows tells, by mapping whose changes are found by it."""
+    trails = {}
+    for name, mapping in enabled.items():
+        if name in captured.failures:
+            continue
+        try:
+            captured.captures[name] = snapshot.capture(mapping)
+            if captured.captures[name].kind == LOG:
+                trails[name] = snapshot.trail(mapping)
+        except (MappingFailed, MappingError) as error:
+            captured.failures[name] = str(error)
+    return trails
 
 
 def _describe(

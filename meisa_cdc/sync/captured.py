@@ -1,7 +1,10 @@
 """What one pass saw of the app database, beside what is in the spool."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
+from meisa_cdc.core.captures import Capture
+from meisa_cdc.core.changelog import Bookmark
 from meisa_cdc.core.checksums import Buckets, Checksums
 from meisa_cdc.core.contact import field_of
 from meisa_cdc.core.diff import Invalid
@@ -13,6 +16,8 @@ from meisa_cdc.core.watermark import Watermark
 GROWTH = 4096
 #: Contacts that are named to be looked at again; with more, every row is read next time.
 MOST_AGAIN = 5_000
+#: Up to where changes of a mapping were looked at.
+Mark: TypeAlias = Watermark | Bookmark
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,13 +49,11 @@ class Taken:
         )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Marked:
-    """The watermark of one mapping, to be stored once all that it stands for is."""
+    """The mark of one mapping, to be stored once all that it stands for is."""
 
-    scheme: str
-    at: float
-    full_at: float
+    mark: Mark
     #: Contacts with a row whose consequences are not stored; None: too many to name.
     again: set[str] | None = field(default_factory=set)
 
@@ -62,13 +65,9 @@ class Marked:
                 self.again = None
 
     @property
-    def watermark(self) -> Watermark | None:
+    def stored(self) -> Mark | None:
         """What is to be stored; None: every row is read next time."""
-        if self.again is None:
-            return None
-        return Watermark(
-            scheme=self.scheme, at=self.at, full_at=self.full_at, again=frozenset(self.again)
-        )
+        return None if self.again is None else replace(self.mark, again=frozenset(self.again))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,8 +99,12 @@ class Captured:
     taken: dict[str, Taken] = field(default_factory=dict)
     #: Mapping with anything in the spool -> places in the buckets concerned; None: any.
     disturbed: dict[str, set[int] | None] = field(default_factory=dict)
-    #: By mapping whose changed rows are found by a time in them.
+    #: By mapping whose changed rows are found by a time in them, or by a log of changed rows.
     marked: dict[str, Marked] = field(default_factory=dict)
+    #: Place up to which the log may be cut off once all is stored; None: it was not read.
+    upto: int | None = None
+    #: How the changes of each mapping were found, and why in this way.
+    captures: dict[str, Capture] = field(default_factory=dict)
     #: Mappings read for some contacts alone, while the checksums on record are older.
     partial: set[str] = field(default_factory=set)
 

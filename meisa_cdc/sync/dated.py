@@ -16,13 +16,17 @@ def read_dated(rows: Rows, mapping: Mapping, *, whole: bool) -> None:
     if before is None or not _read_changed(rows, mapping, before):
         full_at = rows.now
         rows.read_all(rows.stream(mapping), rows.snapshot.read(mapping))
-    rows.captured.marked[mapping.name] = Marked(scheme=scheme, at=rows.now, full_at=full_at)
+    rows.captured.marked[mapping.name] = Marked(
+        Watermark(scheme=scheme, at=rows.now, full_at=full_at)
+    )
 
 
 def _watermark(rows: Rows, mapping: Mapping, scheme: str) -> Watermark | None:
     """Return the watermark on record, where it tells all that may differ."""
-    before = rows.watermarks.get(mapping.name)
-    if before is None or before.scheme != scheme or mapping.name not in rows.records:
+    before = rows.marks.get(mapping.name)
+    if not isinstance(before, Watermark) or before.scheme != scheme:
+        return None
+    if mapping.name not in rows.records:
         return None
     # One from the future: our clock was set back, and rows may have changed before that time since.
     known = before.at <= rows.now and rows.suffices(mapping, before.full_at)
@@ -41,8 +45,5 @@ def _read_changed(rows: Rows, mapping: Mapping, before: Watermark) -> bool:
         keys |= dict.fromkeys(batch)
         if len(keys) > MOST_RESTRICTED:
             return False
-    stream = rows.stream(mapping, some=True)
-    rows.read_keys(stream, list(keys))
-    stream.miss(rows.on_record(mapping.name, list(keys)))
-    rows.conclude_some(stream)
+    rows.read_some(mapping, list(keys))
     return True

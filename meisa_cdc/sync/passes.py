@@ -1,21 +1,22 @@
 """Passes: capture, judge and admit, or stop before anything is stored."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping as Dict
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from heapq import merge
 
 from meisa_cdc.core.budget import Window, forecast
+from meisa_cdc.core.captures import LOG
 from meisa_cdc.core.diff import Action, Comparison, Invalid
-from meisa_cdc.core.errors import ApprovalMismatch
+from meisa_cdc.core.errors import ApprovalMismatch, SourceUnavailable
 from meisa_cdc.core.guard import GuardSettings, Hold
 from meisa_cdc.core.mapping import EMAILS, ONCE, Mapping, kind_of
 from meisa_cdc.core.occurrence import Occurrence, Status
 from meisa_cdc.core.plan import Forecast, Plan, change_print, concerned, with_occurrences
 from meisa_cdc.ports import Clock, Source, Spool, State
 from meisa_cdc.records import HoldRecord
-from meisa_cdc.sync import watermarks
+from meisa_cdc.sync import marks
 from meisa_cdc.sync.arrivals import ArrivalReader, Arrived, admit
 from meisa_cdc.sync.capture import FULL_EVERY, capture
 from meisa_cdc.sync.captured import Captured
@@ -32,6 +33,8 @@ from meisa_cdc.sync.planning import (
 
 #: Where the fields are noted that no mapping yields any more.
 UNMAPPED = "unmapped_fields"
+#: Where it is noted how the changes of each mapping were found last, and why.
+CAPTURES = "captures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +128,15 @@ class Passes:
         emails = (name for name, each in self.mappings.items() if each.kind == EMAILS)
         return () if self.emails else tuple(sorted(emails))
 
+    def together(self, due: frozenset[str]) -> frozenset[str]:
+        """Return what is due and, with one mapping that a log tells of, all of those.
+
+        The log is read once for all of them, and cut off behind what it told.
+        """
+        captures = self.state.note(CAPTURES) or {}
+        logged = {n for n, (kind, _) in captures.items() if kind == LOG and n in self.mappings}
+        return due if due.isdisjoint(logged) else due | logged
+
     def _look(self, spool: Spool, arrived: Arrived, due: frozenset[str], *, whole: bool) -> Look:
         remembered = self.state.mappings()
         records = {n: r for n, r in remembered.items() if kind_of(n) not in ONCE}
@@ -139,7 +151,7 @@ class Passes:
             beside=ArrivalReader(state=self.state, zone=self.zone, arrived=arrived).read,
             now=self.clock.now(),
             full_every=self.full_every,
-            watermarks=watermarks.stored(self.state, due),
+            marks=marks.stored(self.state, self.mappings),
         )
         arrived.count(remembered)
         unmapped = self.state.note(UNMAPPED) or ()
@@ -233,7 +245,11 @@ class Passes:
                 self.state.drop_checksums([name])
             elif name in captured.disturbed or self.state.checksums(name) != taken.checksums:
                 self.state.record_checksums(name, taken.checksums)
-        watermarks.store(self.state, captured)
+        marks.store(self.state, captured)
+        if captured.upto is not None:
+            # Where that fails, the log tells the same once more.
+            with suppress(SourceUnavailable):
+                self.source.acknowledge(captured.upto)
 
     def record(self, look: Look, held: tuple[Held, ...] = (), *, everybody: bool = False) -> None:
         """Remember what was read and not held: columns, files, that there was a first load.
@@ -256,6 +272,9 @@ class Passes:
             self.state.record_read(
                 name, mapping.digest, look.arrived.columns[name], look.arrived.now
             )
+        captures = {name: [each.kind, each.why] for name, each in captured.captures.items()}
+        if captures != self.state.note(CAPTURES):
+            self.state.set_note(CAPTURES, captures)
         if list(look.plan.unmapped) != list(look.background.unmapped):
             self.state.set_note(UNMAPPED, list(look.plan.unmapped))
         # What an approval let through of a first load is not all of it; the rest is one still.

@@ -1,12 +1,15 @@
 """Reading the mappings of one snapshot, each in its way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping as Dict, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from meisa_cdc.core.captures import WATERMARK
+from meisa_cdc.core.changelog import Trail
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.sync.dated import read_dated
+from meisa_cdc.sync.logged import read_logged
 from meisa_cdc.sync.rows import PAGE, Rows
 from meisa_cdc.sync.streaming import Stream
 from meisa_cdc.sync.summed import read_summed, scheme
@@ -15,6 +18,9 @@ from meisa_cdc.sync.summed import read_summed, scheme
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader(Rows):
     """Reads mappings in a snapshot and spools what has to be looked at."""
+
+    #: What the log of changed rows tells, by mapping whose changes are found by it.
+    trails: Dict[str, Trail]
 
     def read(self, mapping: Mapping, *, whole: bool = False) -> None:
         """Spool one mapping; a failure is noted, and nothing of the mapping is kept.
@@ -25,8 +31,10 @@ class Reader(Rows):
             depends_on = scheme(self, mapping)
             if depends_on is not None:
                 read_summed(self, mapping, depends_on, whole=whole)
-            elif self.snapshot.watermarked(mapping):
+            elif self.captured.captures[mapping.name].kind == WATERMARK:
                 read_dated(self, mapping, whole=whole)
+            elif mapping.name in self.trails:
+                read_logged(self, mapping, self.trails[mapping.name], whole=whole)
             else:
                 self.read_all(self.stream(mapping), self.snapshot.read(mapping))
 

@@ -6,10 +6,9 @@ from datetime import tzinfo
 
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.plan import MOST_LISTED
-from meisa_cdc.core.watermark import Watermark
 from meisa_cdc.ports import Contacts, Snapshot, Spool
 from meisa_cdc.records import Absent, MappingRecord
-from meisa_cdc.sync.captured import Captured, Taken, is_marked
+from meisa_cdc.sync.captured import Captured, Mark, Taken, is_marked
 from meisa_cdc.sync.observing import Observer
 from meisa_cdc.sync.streaming import Stream
 
@@ -38,7 +37,7 @@ class Rows:
     #: Seconds after which every row is read, whatever the rows add up to.
     full_every: float
     #: Those on record, by mapping.
-    watermarks: Dict[str, Watermark]
+    marks: Dict[str, Mark]
     #: What was read of mappings of which only the rows that differ were, by name.
     sifted: dict[str, Stream] = field(default_factory=dict)
 
@@ -96,6 +95,13 @@ class Rows:
         captured.orphans += stream.orphans
         missing = captured.readings[name].missing
         stream.miss(self.contacts.unseen(name, stream.seen, missing))
+
+    def read_some(self, mapping: Mapping, keys: Sequence[str]) -> None:
+        """Spool what differs of these contacts; all others are as they were."""
+        stream = self.stream(mapping, some=True)
+        self.read_keys(stream, keys)
+        stream.miss(self.on_record(mapping.name, keys))
+        self.conclude_some(stream)
 
     def conclude_some(self, stream: Stream) -> None:
         """Note that all rows which may differ were read."""

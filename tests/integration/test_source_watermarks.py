@@ -56,7 +56,7 @@ def posts(given: Given, kind: str = "timestamp") -> None:
 def keys_since(given: Given, query: Mapping, since: str = SINCE) -> list[str]:
     """Return the keys of the rows that changed."""
     with AppDatabase(given.url).snapshot() as snapshot:
-        assert snapshot.watermarked(query)
+        assert snapshot.capture(query).kind == "watermark"
         return sorted(key for batch in snapshot.keys_since(query, since) for key in batch)
 
 
@@ -114,7 +114,7 @@ def test_otherwise_the_column_means_nothing(app_database: Given):
     """A mapping may be scanned for a while."""
     posts(app_database)
     with AppDatabase(app_database.url).snapshot() as snapshot:
-        assert not snapshot.watermarked(mapping(capture="scan"))
+        assert snapshot.capture(mapping(capture="scan")).kind == "scan"
         assert sum(len(batch) for batch in snapshot.read(mapping(capture="scan"))) == 5
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from meisa_cdc.core.budget import Window, parse_windows, windows_of
+from meisa_cdc.core.captures import CHECKSUM, LOG, SCAN, WATERMARK, Capture
+from meisa_cdc.core.changelog import Trail
 from meisa_cdc.core.checksums import Buckets, Within, gathered
 from meisa_cdc.core.errors import InvalidValue, MappingFailed, SourceUnavailable
 from meisa_cdc.core.guard import GuardSettings
@@ -106,6 +108,21 @@ class Table:
     changed: dict[str, str] | None = None
 
 
+@dataclass(slots=True)
+class Log:
+    """What a database keeps of changed rows."""
+
+    #: The mappings whose tables it tells of.
+    follows: set[str]
+    #: Mapping and key of each change, the oldest first.
+    entries: list[tuple[str, str]] = field(default_factory=list)
+    #: How many were cut off.
+    start: int = 0
+    identity: str = "the log"
+    #: There are more changes than anybody wants to hear of.
+    overflown: bool = False
+
+
 class Tables:
     """`ports.Source` and its one snapshot, over tables by mapping name."""
 
@@ -125,6 +142,8 @@ class Tables:
         self.engine: str | None = None
         #: Rows handed over, by mapping.
         self.yielded: Counter[str] = Counter()
+        #: Changed rows; None: nobody keeps them.
+        self.log: Log | None = None
         #: Every adding up: mapping, and the bits of its buckets.
         self.summed: list[tuple[str, int]] = []
 
@@ -199,9 +218,39 @@ class Tables:
         rows = [row for row in rows if _lies(row[-1], within)]
         yield from self._batches(mapping, rows)
 
-    def watermarked(self, mapping: Mapping) -> bool:
-        """Tell whether rows say when they changed."""
-        return self.tables[mapping.name].changed is not None
+    def capture(self, mapping: Mapping) -> Capture:
+        """Return how changes of a mapping's table are found."""
+        table = self.tables[mapping.name]
+        if self.log is not None and mapping.name in self.log.follows:
+            return Capture(kind=LOG, why="there is a log")
+        kind = CHECKSUM if self.engine is not None else SCAN
+        return Capture(kind=kind if table.changed is None else WATERMARK, why="as its table is")
+
+    def trail(self, mapping: Mapping) -> Trail:
+        """Return from where on the log goes."""
+        assert self.log is not None
+        return Trail(identity=f"{self.log.identity} {mapping.name}", start=self.log.start)
+
+    def changed(self, mapping: Mapping) -> Iterator[Sequence[str]] | None:
+        """Yield the keys that the log has of a mapping, in small batches."""
+        assert self.log is not None
+        if self.log.overflown:
+            return None
+        keys = [key for name, key in self.log.entries if name == mapping.name]
+        return iter([keys[start : start + self.batch] for start in range(0, len(keys), self.batch)])
+
+    def upto(self) -> int | None:
+        """Return the end of the log."""
+        assert self.log is not None
+        return self.log.start + len(self.log.entries)
+
+    def acknowledge(self, upto: int) -> None:
+        """Cut the log off."""
+        if self.down:
+            raise SourceUnavailable("The app database went away.")
+        assert self.log is not None
+        del self.log.entries[: upto - self.log.start]
+        self.log.start = upto
 
     def keys_since(self, mapping: Mapping, wall: str) -> Iterator[Sequence[str]]:
         """Yield the keys of rows that changed since, in small batches."""

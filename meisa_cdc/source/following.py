@@ -1,0 +1,154 @@
+"""Following a database's log of changed rows to the contacts that they affect."""
+
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from meisa_cdc.core.captures import LOG
+from meisa_cdc.core.changelog import Trail
+from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.source.affected.answers import Catalogue, Derivation, FullScan
+from meisa_cdc.source.affected.asking import Changes
+from meisa_cdc.source.changelog import Standing, Told, needed, wanted
+from meisa_cdc.source.session import Rows, Session
+from meisa_cdc.source.statements import Approved, Statement
+
+SET_UP = "Run `meisa-cdc capture setup`."
+UNKEPT = FullScan(reason="the database keeps no log of changed rows", advice=SET_UP)
+UNTRACED = FullScan(
+    reason="changed rows of this kind of database are not followed",
+    advice="Use another capture.",
+)
+UNTOLD = FullScan(reason="its tables were not asked for in time", advice="")
+
+
+@dataclass(slots=True, kw_only=True)
+class Following:
+    """Whom changed rows affect, beside one snapshot."""
+
+    session: Session
+    #: Encloses what is done for one mapping.
+    statement: Callable[[Mapping], AbstractContextManager[None]]
+    #: What the database says of tables and functions in a query.
+    catalogue: Callable[[Sequence[str], Sequence[str]], Catalogue]
+    _derived: dict[tuple[str, str], Derivation] = field(default_factory=dict)
+    _told: Told | FullScan | None = None
+    #: Columns that mappings need to be told of, by table.
+    _wanted: dict[str, set[str]] = field(default_factory=dict)
+    #: Those of them that were asked for when the log was read.
+    _asked: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def derivation(self, approved: Approved) -> Derivation:
+        """Return how the contacts are found that changed rows affect in a mapping."""
+        from meisa_cdc.source.affected.mappings import derivation_of
+
+        identity = approved.mapping.name, approved.mapping.digest
+        found = self._derived.get(identity)
+        if found is None:
+            with self.statement(approved.mapping):
+                found = derivation_of(approved, self.catalogue)
+            self._derived[identity] = found
+        return found
+
+    def affected(
+        self, approved: Approved, changes: Changes
+    ) -> Generator[list[str], None, None] | FullScan:
+        """Return the keys of contacts that changes may affect, in chunks, or why not."""
+        from meisa_cdc.source.affected.mappings import affected_keys
+
+        tracing = self.session.tracing
+        if tracing is None:
+            return UNTRACED
+        derivation = self.derivation(approved)
+
+        def answers(statement: Statement) -> Rows:
+            with self.statement(approved.mapping):
+                yield from tracing.answers(statement)
+
+        return affected_keys(approved, derivation, changes, answers)
+
+    def unfollowed(self, approved: Approved) -> FullScan | None:
+        """Return why the log does not tell what changes a mapping; None: it does.
+
+        Where nobody asked for the log, it has to tell of changes in each table whom they affect,
+        and that rows do not change of themselves.
+        """
+        if self.session.tracing is None:
+            return UNTRACED
+        log = self.session.log
+        standing = UNKEPT if log is None else log.standing()
+        if isinstance(standing, FullScan):
+            return standing
+        derivation = self.derivation(approved)
+        gap = derivation.scan or _gap(derivation, standing)
+        if gap is None and approved.mapping.capture != LOG:
+            return _unsuited(derivation)
+        return gap
+
+    def trail(self, approved: Approved) -> Trail:
+        """Return what the log covers of the tables of a mapping that it tells all of.
+
+        Has to be asked for all mappings before the first `changed`.
+        """
+        standing = self._standing()
+        derivation = self.derivation(approved)
+        for table, columns in wanted(derivation).items():
+            self._wanted.setdefault(table, set()).update(columns)
+        shapes = sorted(f"{t.table}={standing.tables[t.table].shape}" for t in derivation.tables)
+        shape = hashlib.sha256("\n".join(shapes).encode()).hexdigest()[:16]
+        return Trail(identity=f"{standing.identity} {shape}", start=standing.start)
+
+    def changed(self, approved: Approved) -> Generator[list[str], None, None] | FullScan:
+        """Return the keys of contacts that the log's changes may affect, in chunks, or why not."""
+        told = self._tell()
+        if isinstance(told, FullScan):
+            return told
+        if told.scan is not None:
+            return told.scan
+        derivation = self.derivation(approved)
+        for table, columns in wanted(derivation).items():
+            if table in told.unsure:
+                return FullScan(reason=f"{table} was emptied or altered", advice="")
+            if table not in self._asked or not columns <= self._asked[table]:
+                return UNTOLD
+        return self.affected(approved, told.changes)
+
+    def upto(self) -> int | None:
+        """Return the place in the log that this snapshot makes superfluous; None: nothing."""
+        told = self._tell()
+        return None if isinstance(told, FullScan) else told.upto
+
+    def _tell(self) -> Told | FullScan:
+        if self._told is None:
+            log = self.session.log
+            self._asked = {table: frozenset(columns) for table, columns in self._wanted.items()}
+            self._told = UNKEPT if log is None else log.told(self._asked)
+        return self._told
+
+    def _standing(self) -> Standing:
+        log = self.session.log
+        standing = None if log is None else log.standing()
+        if not isinstance(standing, Standing):
+            raise TypeError(type(standing))
+        return standing
+
+
+def _unsuited(derivation: Derivation) -> FullScan | None:
+    """Return what a log would make costly, or leave to the next full read."""
+    if derivation.unsteady:
+        return FullScan(reason=f"{derivation.unsteady[0]} changes of itself", advice="")
+    answers = (table.answer for table in derivation.tables)
+    return next((answer for answer in answers if isinstance(answer, FullScan)), None)
+
+
+def _gap(derivation: Derivation, standing: Standing) -> FullScan | None:
+    for table, columns in needed(derivation).items():
+        kept = standing.tables.get(table)
+        if kept is None:
+            return FullScan(reason=f"changes of {table} are not kept", advice=SET_UP)
+        missing = sorted(columns - set(kept.before))
+        if missing:
+            reason = f"changes of {table} do not tell what {missing[0]} was"
+            return FullScan(reason=reason, advice=SET_UP)
+    return None

@@ -1,0 +1,46 @@
+"""Reading the rows of a mapping that may differ by what a log tells of changed rows."""
+
+from meisa_cdc.core.changelog import Bookmark, Trail
+from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.sync.captured import Marked
+from meisa_cdc.sync.observing import scheme_of
+from meisa_cdc.sync.rows import MOST_RESTRICTED, Rows
+
+
+def read_logged(rows: Rows, mapping: Mapping, trail: Trail, *, whole: bool) -> None:
+    """Spool what differs among the rows that the log tells of, or among all."""
+    missing = rows.captured.readings[mapping.name].missing
+    scheme = scheme_of(trail.identity, mapping, missing, rows.zone)
+    before = None if whole else _bookmark(rows, mapping, scheme, trail)
+    full_at = rows.now if before is None else before.full_at
+    if before is None or not _read_changed(rows, mapping, before):
+        full_at = rows.now
+        rows.read_all(rows.stream(mapping), rows.snapshot.read(mapping))
+    upto = rows.snapshot.upto()
+    if upto is not None:
+        rows.captured.upto = upto
+        mark = Bookmark(scheme=scheme, upto=upto, full_at=full_at)
+        rows.captured.marked[mapping.name] = Marked(mark)
+
+
+def _bookmark(rows: Rows, mapping: Mapping, scheme: str, trail: Trail) -> Bookmark | None:
+    """Return the bookmark on record, where the log tells all that may differ since."""
+    before = rows.marks.get(mapping.name)
+    if not isinstance(before, Bookmark) or before.scheme != scheme:
+        return None
+    known = mapping.name in rows.records and trail.start <= before.upto
+    return before if known and rows.suffices(mapping, before.full_at) else None
+
+
+def _read_changed(rows: Rows, mapping: Mapping, before: Bookmark) -> bool:
+    """Spool what differs among the rows that may; return False where those are too many."""
+    changed = rows.snapshot.changed(mapping)
+    if changed is None:
+        return False
+    keys = dict.fromkeys(before.again)
+    for batch in changed:
+        keys |= dict.fromkeys(batch)
+        if len(keys) > MOST_RESTRICTED:
+            return False
+    rows.read_some(mapping, list(keys))
+    return True
