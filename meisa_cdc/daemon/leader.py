@@ -12,6 +12,7 @@ from meisa_cdc.core.occurrence import Status
 from meisa_cdc.core.outcome import Kind
 from meisa_cdc.daemon.health import DELIVERY, PASS, START, STATE, Health
 from meisa_cdc.daemon.schedule import SUPPRESSIONS, Due, Schedules
+from meisa_cdc.daemon.waking import Waking
 from meisa_cdc.ports import Clock
 from meisa_cdc.sync.judging import Held
 from meisa_cdc.sync.once import GRACE, halted_because
@@ -52,6 +53,7 @@ class Leader:
     stopping: Callable[[], bool]
     log: Log
     health: Health
+    waking: Waking
     #: When each mapping, and the suppression list, was last read; epoch seconds.
     last: Dict[str, float] = field(default_factory=dict)
     #: Why the newest mapping files are not used; empty where they are.
@@ -85,6 +87,7 @@ class Leader:
             self.due.close()
             self._finish()
             captures.join(max(0.0, ends - self.clock.now()))
+            self.waking.watch.close()
         if self._failed is not None:
             raise self._failed
 
@@ -100,7 +103,7 @@ class Leader:
     def _capture(self) -> None:
         retry = FIRST_RETRY
         while not self._ending():
-            names = self.due.take(LONGEST_WAIT) | self._approved()
+            names = self.due.take(LONGEST_WAIT) | self._approved() | self._woken()
             mappings = names - {SUPPRESSIONS}
             problem = self._attempt(mappings) if mappings else None
             if SUPPRESSIONS in names:
@@ -122,6 +125,13 @@ class Leader:
             # Whatever else needs the state tells of it.
             return frozenset()
         return frozenset(hold.mapping for hold in holds if hold.approved_at is not None)
+
+    def _woken(self) -> frozenset[str]:
+        """Return the mappings that a log tells of, if it tells something new."""
+        try:
+            return self.waking.due(self.passes.logged)
+        except RetryLater:
+            return frozenset()
 
     def _attempt(self, names: frozenset[str]) -> MeisaCdcError | None:
         """Look at these mappings; return what was in the way where a later look may succeed."""
@@ -178,7 +188,9 @@ class Leader:
         started = self.clock.now()
         with passes.look(passes.together(names), whole=False) as look:
             held = passes.admit(look, replace_holds=False)
-        self._tell(look, held, self.clock.now() - started)
+        seconds = self.clock.now() - started
+        self.waking.passed(seconds)
+        self._tell(look, held, seconds)
         self.health.works(PASS)
         self.health.passed(self.clock.now())
 

@@ -11,6 +11,7 @@ from meisa_cdc.ports.world import (
     SuppressionList,
     SuppressionResult,
     SuppressionTable,
+    Watch,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "SuppressionList",
     "SuppressionResult",
     "SuppressionTable",
+    "Watch",
 ]

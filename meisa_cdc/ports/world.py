@@ -94,8 +94,21 @@ class Snapshot(Protocol):
         """
 
 
+class Watch(Protocol):
+    """An eye on the log of changed rows."""
+
+    def moved(self) -> bool:
+        """Tell whether there is something that no pass was shown. Raises SourceUnavailable."""
+
+    def close(self) -> None:
+        """Let go of what it holds; the next look takes it up again."""
+
+
 class Source(Protocol):
     """The app database."""
+
+    def watch(self) -> Watch:
+        """Return what looks whether the log of changed rows has something new."""
 
     def acknowledge(self, upto: int) -> None:
         """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""

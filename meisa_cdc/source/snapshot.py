@@ -31,6 +31,7 @@ from meisa_cdc.source.statements import (
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
+    from meisa_cdc.ports import Watch
     from meisa_cdc.source.affected.asking import Changes
     from meisa_cdc.source.catalogue import Table
 
@@ -127,6 +128,12 @@ class AppDatabase:
         Raises MappingError.
         """
         return capture_of(self.approved(mapping))
+
+    def watch(self) -> "Watch":
+        """Return what looks whether the log of changed rows has something new."""
+        from meisa_cdc.source.watching import NoWatch, SlotWatch
+
+        return SlotWatch(self.url, self.log) if self.dialect is POSTGRESQL else NoWatch()
 
     def acknowledge(self, upto: int) -> None:
         """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""

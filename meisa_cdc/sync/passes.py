@@ -133,9 +133,13 @@ class Passes:
 
         The log is read once for all of them, and cut off behind what it told.
         """
-        captures = self.state.note(CAPTURES) or {}
-        logged = {n for n, (kind, _) in captures.items() if kind == LOG and n in self.mappings}
+        logged = self.logged()
         return due if due.isdisjoint(logged) else due | logged
+
+    def logged(self) -> frozenset[str]:
+        """Return the mappings whose changes a log told of at the last look."""
+        captures = self.state.note(CAPTURES) or {}
+        return frozenset(n for n, (kind, _) in captures.items() if kind == LOG) & set(self.mappings)
 
     def _look(self, spool: Spool, arrived: Arrived, due: frozenset[str], *, whole: bool) -> Look:
         remembered = self.state.mappings()

@@ -4,6 +4,7 @@ from meisa_cdc.core.errors import MeisaUnavailable, SuppressionFailed
 from meisa_cdc.daemon.health import Health
 from meisa_cdc.daemon.leader import Leader, Log
 from meisa_cdc.daemon.schedule import Due, Schedules
+from meisa_cdc.daemon.waking import Waking
 from meisa_cdc.meisa import MeisaRefused
 from meisa_cdc.ports import State
 from meisa_cdc.sync.scopes import ADVICE, WRITE, lack_of
@@ -37,8 +38,10 @@ def lead(wiring: Wiring, state: State, log: Log, health: Health) -> None:
 
         due = Due()
         schedule = wiring.settings.schedule
+        passes = wiring.passes(state, windows, mappings)
         Leader(
-            passes=wiring.passes(state, windows, mappings),
+            passes=passes,
+            waking=Waking(watch=passes.source.watch(), clock=wiring.clock),
             push=wiring.push(state, meisa, windows, terms.lacks),
             load=wiring.mappings,
             pull=pull,

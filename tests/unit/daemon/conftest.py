@@ -10,6 +10,7 @@ import pytest
 from meisa_cdc.daemon.health import Health
 from meisa_cdc.daemon.leader import Leader
 from meisa_cdc.daemon.schedule import Due, Schedules
+from meisa_cdc.daemon.waking import Waking
 from tests.unit.sync.worlds import World
 
 
@@ -82,6 +83,7 @@ def lead(world: World, log: Log, health: Health) -> Callable[..., Leader]:
             "stopping": until,
             "log": log,
             "health": health,
+            "waking": Waking(watch=world.source.watch(), clock=world.clock),
             "last": dict.fromkeys([*world.mappings, "suppressions"], now),
         }
         due.mark(*names)

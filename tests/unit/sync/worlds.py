@@ -244,6 +244,19 @@ class Tables:
         assert self.log is not None
         return self.log.start + len(self.log.entries)
 
+    def watch(self) -> "Tables":
+        """Return what looks at the log."""
+        return self
+
+    def moved(self) -> bool:
+        """Tell whether there is something in it."""
+        if self.down:
+            raise SourceUnavailable("The app database went away.")
+        return self.log is not None and bool(self.log.entries)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
     def acknowledge(self, upto: int) -> None:
         """Cut the log off."""
         if self.down:

@@ -1,0 +1,44 @@
+"""Noticing changes before any schedule does, where the app database keeps a log of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from meisa_cdc.core.errors import SourceUnavailable
+from meisa_cdc.ports import Clock, Watch
+
+#: Seconds between two looks at the log.
+EVERY = 1.0
+#: A pass took so long: for so many times as long, there is no other because of the log.
+REST = 5.0
+#: Seconds before a log that cannot be looked at is tried again.
+RETRY = 30.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Waking:
+    """Looks at the log now and then; the schedules hold whatever it tells."""
+
+    watch: Watch
+    clock: Clock
+    _next: float = 0.0
+
+    def due(self, logged: Callable[[], frozenset[str]]) -> frozenset[str]:
+        """Return the mappings that a log tells of, if it tells something new; often nothing.
+
+        `logged` returns those mappings; it is asked only when it is time to look.
+        """
+        now = self.clock.now()
+        if now < self._next:
+            return frozenset()
+        self._next = now + EVERY
+        names = logged()
+        try:
+            return names if names and self.watch.moved() else frozenset()
+        except SourceUnavailable:
+            # The passes tell of it.
+            self._next = now + RETRY
+            return frozenset()
+
+    def passed(self, seconds: float) -> None:
+        """Take note of how long a pass took that has just ended."""
+        self._next = self.clock.now() + max(EVERY, seconds * REST)

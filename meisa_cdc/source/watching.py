@@ -1,0 +1,72 @@
+"""Looking whether the log of changed rows has something new, often and cheaply."""
+
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from sqlalchemy import URL
+
+from meisa_cdc.core.errors import SourceUnavailable
+from meisa_cdc.source.postgres_transaction import connect, first_line
+
+#: Bytes of WAL after which the slot should go on, though none of it was for us: to look at the
+#: slot takes the longer, the more there is.
+FAR = 16 * 2**20
+#: A transaction that changed nothing we read is not told of, but by servers before version 15.
+MOVED = """
+select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_flush_lsn(), s.confirmed_flush_lsn)
+           > $2::bigint
+    or exists (select from pg_catalog.pg_logical_slot_peek_binary_changes(
+           s.slot_name, null, 1, 'proto_version', '1', 'publication_names', $3::text))
+from pg_catalog.pg_replication_slots s
+where s.slot_name::text = $1 and not s.active and s.confirmed_flush_lsn is not null
+  and not pg_catalog.pg_is_in_recovery()
+"""
+#: Longer than this, looking is no better than reading.
+TIMEOUT = "set statement_timeout = '10s'"
+
+
+class SlotWatch:
+    """Looks at a slot over a connection that it keeps."""
+
+    def __init__(self, url: URL, name: str) -> None:
+        self._url = url
+        self._values = [name, FAR, '"' + name.replace('"', '""') + '"']
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def moved(self) -> bool:
+        """Tell whether there is something that no pass was shown; of no slot there is not.
+
+        Raises SourceUnavailable.
+        """
+        try:
+            if self._connection is None:
+                self._connection = connect(self._url)
+                self._connection.execute(TIMEOUT)
+            cursor = psycopg.RawCursor(self._connection)
+            row = cursor.execute(MOVED.encode(), self._values).fetchone()
+        except errors.ObjectInUse:
+            return False
+        except psycopg.Error as error:
+            self.close()
+            raise SourceUnavailable(f"The log cannot be watched: {first_line(error)}.") from None
+        return row is not None and bool(row[0])
+
+    def close(self) -> None:
+        """Close the connection; the next look opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+
+class NoWatch:
+    """Looks at nothing: there is no log."""
+
+    def moved(self) -> bool:
+        """Tell that there is nothing."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""
