@@ -190,7 +190,8 @@ class Gathered:
             if isinstance(each, Ended):
                 self.ended.append((each.transaction, each.end))
             elif isinstance(each, Relation):
-                if self.columns.get(each.oid) != each.columns:
+                # Columns that are calculated may be told, too.
+                if not set(self.columns.get(each.oid, ())) <= set(each.columns):
                     self._doubt(each.oid)
             elif isinstance(each, Emptied):
                 for oid in each.oids:
