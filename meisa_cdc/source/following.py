@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from meisa_cdc.core.captures import LOG
 from meisa_cdc.core.changelog import Trail
@@ -20,7 +21,32 @@ UNTRACED = FullScan(
     reason="changed rows of this kind of database are not followed",
     advice="Use another capture.",
 )
+#: Of tables, and of functions, in a query.
+Names: TypeAlias = tuple[Sequence[str], Sequence[str]]
 UNTOLD = FullScan(reason="its tables were not asked for in time", advice="")
+
+
+class Derivations:
+    """What was derived from the texts of mappings, for as long as the catalogue says the same."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str], Names] = {}
+        self._found: dict[tuple[str, str], tuple[Catalogue, Derivation]] = {}
+
+    def derivation(
+        self, approved: Approved, catalogue: Callable[[Sequence[str], Sequence[str]], Catalogue]
+    ) -> Derivation:
+        """Return how the contacts are found that changed rows affect in a mapping."""
+        from meisa_cdc.source.affected.mappings import derivation_of, names_in
+
+        identity = approved.mapping.name, approved.mapping.digest
+        if identity not in self._names:
+            self._names[identity] = names_in(approved)
+        said = catalogue(*self._names[identity])
+        known = self._found.get(identity)
+        if known is None or known[0] != said:
+            known = self._found[identity] = said, derivation_of(approved, said)
+        return known[1]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +54,7 @@ class Following:
     """Whom changed rows affect, beside one snapshot."""
 
     session: Session
+    derivations: Derivations
     #: Encloses what is done for one mapping.
     statement: Callable[[Mapping], AbstractContextManager[None]]
     #: What the database says of tables and functions in a query.
@@ -41,13 +68,11 @@ class Following:
 
     def derivation(self, approved: Approved) -> Derivation:
         """Return how the contacts are found that changed rows affect in a mapping."""
-        from meisa_cdc.source.affected.mappings import derivation_of
-
         identity = approved.mapping.name, approved.mapping.digest
         found = self._derived.get(identity)
         if found is None:
             with self.statement(approved.mapping):
-                found = derivation_of(approved, self.catalogue)
+                found = self.derivations.derivation(approved, self.catalogue)
             self._derived[identity] = found
         return found
 

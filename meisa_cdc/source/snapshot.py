@@ -17,7 +17,7 @@ from meisa_cdc.source.affected.answers import Catalogue, Derivation, FullScan
 from meisa_cdc.source.captures import capture_of, may_follow
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL
 from meisa_cdc.source.engines import app_url, dialect_of, place_of
-from meisa_cdc.source.following import Following
+from meisa_cdc.source.following import Derivations, Following
 from meisa_cdc.source.session import Hashing, Rows, Session
 from meisa_cdc.source.statements import (
     SAMPLE_KEYS,
@@ -81,6 +81,7 @@ class AppDatabase:
         self._timeout = statement_timeout
         self._variables = dict(variables or {})
         self._approved: dict[str, Approved] = {}
+        self.derivations = Derivations()
 
     def __repr__(self) -> str:
         return f"AppDatabase({place_of(self.url)})"
@@ -171,7 +172,10 @@ class DatabaseSnapshot:
         self._captures: dict[tuple[str, str], Capture] = {}
         self._open: Generator[object, None, None] | None = None
         self._following = Following(
-            session=session, statement=self._statement, catalogue=self._catalogue
+            session=session,
+            derivations=database.derivations,
+            statement=self._statement,
+            catalogue=self._catalogue,
         )
 
     def columns(self, mapping: Mapping) -> list[Column]:

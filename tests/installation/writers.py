@@ -108,7 +108,7 @@ def app_with_writers(
         **settings,
     }
     (folder / "suppressed.db").touch()
-    with Installation.at(folder, **given) as home:
+    with Installation.at(folder, None, **given) as home:
         (folder / "mappings" / "contacts" / "plan.sql").unlink()
         home.map(**MAPPINGS)
         writers = Writers(url=plain(url))
@@ -147,7 +147,7 @@ class Writers:
         self._threads = []
 
     def _write(self, number: int) -> None:
-        chance = random.Random(number)  # noqa: S311 - seeded on purpose
+        chance = random.Random(number)
         with psycopg.connect(self.url) as connection:
             while not self._ending.is_set():
                 with suppress(psycopg.errors.DeadlockDetected), connection.transaction() as block:

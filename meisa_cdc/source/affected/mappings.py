@@ -17,12 +17,17 @@ from meisa_cdc.source.statements import Approved, Statement
 Ask: TypeAlias = Callable[[Sequence[str], Sequence[str]], Catalogue]
 
 
-def derivation_of(approved: Approved, ask: Ask) -> Derivation:
-    """Return how the contacts are found that changed rows affect in a mapping."""
+def names_in(approved: Approved) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the names of tables and of functions that a mapping's derivation depends on."""
     grammar = approved.dialect.grammar
     text, _ = _written(approved)
-    catalogue = ask(tables_in(text, grammar), functions_in(text, grammar))
-    return derive(text, grammar, catalogue)
+    return tables_in(text, grammar), functions_in(text, grammar)
+
+
+def derivation_of(approved: Approved, catalogue: Catalogue) -> Derivation:
+    """Return how the contacts are found that changed rows affect in a mapping."""
+    text, _ = _written(approved)
+    return derive(text, approved.dialect.grammar, catalogue)
 
 
 def affected_keys(
