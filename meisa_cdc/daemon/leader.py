@@ -127,9 +127,9 @@ class Leader:
         return frozenset(hold.mapping for hold in holds if hold.approved_at is not None)
 
     def _woken(self) -> frozenset[str]:
-        """Return the mappings that a log tells of, if it tells something new."""
+        """Return the mappings to read now, where a log tells something new."""
         try:
-            return self.waking.due(self.passes.logged)
+            return self.waking.due(self.passes.woken)
         except RetryLater:
             return frozenset()
 
@@ -186,7 +186,7 @@ class Leader:
 
     def _look(self, passes: Passes, names: frozenset[str]) -> None:
         started = self.clock.now()
-        with passes.look(passes.together(names), whole=False) as look:
+        with passes.look(names, whole=False) as look:
             held = passes.admit(look, replace_holds=False)
         seconds = self.clock.now() - started
         self.waking.passed(seconds)

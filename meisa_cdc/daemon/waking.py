@@ -22,16 +22,16 @@ class Waking:
     clock: Clock
     _next: float = 0.0
 
-    def due(self, logged: Callable[[], frozenset[str]]) -> frozenset[str]:
-        """Return the mappings that a log tells of, if it tells something new; often nothing.
+    def due(self, woken: Callable[[], frozenset[str]]) -> frozenset[str]:
+        """Return the mappings to read now, where the log tells something new; often nothing.
 
-        `logged` returns those mappings; it is asked only when it is time to look.
+        `woken` returns those that it may have read; it is asked only when it is time to look.
         """
         now = self.clock.now()
         if now < self._next:
             return frozenset()
         self._next = now + EVERY
-        names = logged()
+        names = woken()
         try:
             return names if names and self.watch.moved() else frozenset()
         except SourceUnavailable:

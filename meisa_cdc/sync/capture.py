@@ -69,11 +69,10 @@ def capture(  # noqa: PLR0913 - what a pass consists of
             trails=trails,
         )
         _read_due(reader, enabled, wanted)
+        for name in sorted(trails.keys() - {*wanted, *captured.failures}):
+            reader.put_off(enabled[name])
         reader.conclude()
         beside(snapshot)
-    if not trails.keys() <= {*wanted, *captured.failures}:
-        # Who was not looked at still needs what the log tells.
-        captured.upto = None
     _conclude(captured)
     return captured
 

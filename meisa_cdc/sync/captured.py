@@ -1,5 +1,6 @@
 """What one pass saw of the app database, beside what is in the spool."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -63,6 +64,14 @@ class Marked:
             self.again.add(key)
             if len(self.again) > MOST_AGAIN:
                 self.again = None
+
+    def unsettle_all(self, keys: Iterable[str] | None) -> None:
+        """Have the rows of these contacts looked at next time; None: of all."""
+        if keys is None:
+            self.again = None
+            return
+        for key in keys:
+            self.unsettle(key)
 
     @property
     def stored(self) -> Mark | None:

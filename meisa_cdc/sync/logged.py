@@ -1,6 +1,9 @@
 """Reading the rows of a mapping that may differ by what a log tells of changed rows."""
 
+from itertools import chain
+
 from meisa_cdc.core.changelog import Bookmark, Trail
+from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.sync.captured import Marked
 from meisa_cdc.sync.observing import scheme_of
@@ -21,6 +24,27 @@ def read_logged(rows: Rows, mapping: Mapping, trail: Trail, *, whole: bool) -> N
         rows.captured.upto = upto
         mark = Bookmark(scheme=scheme, upto=upto, full_at=full_at)
         rows.captured.marked[mapping.name] = Marked(mark)
+
+
+def put_off(rows: Rows, mapping: Mapping, trail: Trail) -> None:
+    """Remember whom the log tells of until the mapping is due, so that it may be cut off."""
+    missing = rows.captured.readings[mapping.name].missing
+    scheme = scheme_of(trail.identity, mapping, missing, rows.zone)
+    before = _bookmark(rows, mapping, scheme, trail)
+    upto = rows.snapshot.upto()
+    if before is None or upto is None:
+        # It is read in full when it is due: the log will have been cut off behind its bookmark.
+        return
+    marked = Marked(Bookmark(scheme=scheme, upto=upto, full_at=before.full_at))
+    rows.captured.upto = upto
+    rows.captured.marked[mapping.name] = marked
+    try:
+        changed = rows.snapshot.changed(mapping)
+        for batch in chain([before.again], (None,) if changed is None else changed):
+            marked.unsettle_all(batch)
+    except (MappingFailed, MappingError):
+        # It is told of when it is due, if it is not better by then.
+        marked.unsettle_all(None)
 
 
 def _bookmark(rows: Rows, mapping: Mapping, scheme: str, trail: Trail) -> Bookmark | None:

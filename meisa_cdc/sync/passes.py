@@ -128,18 +128,18 @@ class Passes:
         emails = (name for name, each in self.mappings.items() if each.kind == EMAILS)
         return () if self.emails else tuple(sorted(emails))
 
-    def together(self, due: frozenset[str]) -> frozenset[str]:
-        """Return what is due and, with one mapping that a log tells of, all of those.
+    def woken(self) -> frozenset[str]:
+        """Return the mappings that may be read as soon as the log tells of a change.
 
-        The log is read once for all of them, and cut off behind what it told.
+        Who says how often a mapping is to be read has it read no more often.
         """
-        logged = self.logged()
-        return due if due.isdisjoint(logged) else due | logged
-
-    def logged(self) -> frozenset[str]:
-        """Return the mappings whose changes a log told of at the last look."""
         captures = self.state.note(CAPTURES) or {}
-        return frozenset(n for n, (kind, _) in captures.items() if kind == LOG) & set(self.mappings)
+        logged = {name for name, (kind, _) in captures.items() if kind == LOG}
+        return frozenset(
+            name
+            for name, each in self.mappings.items()
+            if name in logged and each.enabled and each.every is None and not each.cron
+        )
 
     def _look(self, spool: Spool, arrived: Arrived, due: frozenset[str], *, whole: bool) -> Look:
         remembered = self.state.mappings()

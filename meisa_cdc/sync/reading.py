@@ -9,7 +9,7 @@ from meisa_cdc.core.changelog import Trail
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.sync.dated import read_dated
-from meisa_cdc.sync.logged import read_logged
+from meisa_cdc.sync.logged import put_off, read_logged
 from meisa_cdc.sync.rows import PAGE, Rows
 from meisa_cdc.sync.streaming import Stream
 from meisa_cdc.sync.summed import read_summed, scheme
@@ -37,6 +37,10 @@ class Reader(Rows):
                 read_logged(self, mapping, self.trails[mapping.name], whole=whole)
             else:
                 self.read_all(self.stream(mapping), self.snapshot.read(mapping))
+
+    def put_off(self, mapping: Mapping) -> None:
+        """Take note of what the log tells of a mapping that is not due."""
+        put_off(self, mapping, self.trails[mapping.name])
 
     def read_new(self, mapping: Mapping, keys: Sequence[str]) -> None:
         """Spool what a mapping has of contacts that identity has just brought.

@@ -8,9 +8,10 @@ import pytest
 
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.sync.capture import FULL_EVERY
+from meisa_cdc.sync.captured import MOST_AGAIN
 from meisa_cdc.sync.overrides import baseline
 from meisa_cdc.sync.rows import MOST_RESTRICTED
-from tests.unit.sync.worlds import IDENTITY, PLAN, USAGE, Log, World, windows
+from tests.unit.sync.worlds import IDENTITY, PLAN, Log, World, windows
 
 MANY = range(1, 31)
 FOLLOWED = {IDENTITY, PLAN}
@@ -240,19 +241,47 @@ def test_a_mapping_that_failed_is_read_whole_afterwards(world: World):
     assert (PLAN, None) in reads(world)
 
 
-def test_the_log_waits_for_a_mapping_that_is_not_due(world: World):
-    """One pass is for all of them, where somebody knows of it."""
+def test_what_is_not_due_is_remembered_until_it_is(world: World):
+    """The log is cut off all the same, and asks for it no more."""
     put(world, PLAN, 7, "pro")
     world.sync(due=[IDENTITY])
-    assert log_of(world).entries == [(PLAN, "7")]
+    put(world, PLAN, 8, "pro")
+    world.sync(due=[IDENTITY])
+    assert (log_of(world).entries, world.bodies(), reads(world)) == ([], [], [])
+    put(world, PLAN, 9, "pro")
+    world.sync(due=[PLAN])
+    assert sorted(world.sent_keys()) == ["7", "8", "9"]
+    assert reads(world) == [(PLAN, ["7", "8", "9"])]
+    world.sync(due=[PLAN])
+    assert reads(world) == []
+
+
+@pytest.mark.parametrize("how", ["overflown", "failing", "too many"])
+def test_what_cannot_be_remembered_has_everything_read(world: World, how: str):
+    """Once it is due; the other mappings know nothing of it."""
+    log = log_of(world)
+    world.rows(PLAN)[0] = (1, "pro")
+    log.entries.append((PLAN, "1"))
+    log.overflown = how == "overflown"
+    log.failing = {PLAN} if how == "failing" else set()
+    if how == "too many":
+        log.entries += [(PLAN, str(key)) for key in range(MOST_AGAIN + 1)]
+    assert not world.sync(due=[IDENTITY]).plan.failures
+    log.overflown, log.failing = False, set()
+    assert log.entries == []
     reads(world)
-    world.table(USAGE, "external_id logins", [])
-    passes = world.passes()
-    assert passes.together(frozenset({USAGE})) == {USAGE}
-    assert passes.together(frozenset({IDENTITY})) == FOLLOWED
-    world.sync(due=sorted(FOLLOWED))
-    assert (world.sent_keys(), log_of(world).entries) == (["7"], [])
-    assert reads(world) == [(PLAN, ["7"])]
+    world.sync()
+    assert world.sent_keys() == ["1"]
+    assert (PLAN, None) in reads(world)
+
+
+def test_the_log_wakes_what_has_no_pace_of_its_own(world: World):
+    """Who says how often a mapping is read means it."""
+    assert world.passes().woken() == FOLLOWED
+    world.edit(PLAN, every=3600.0)
+    assert world.passes().woken() == {IDENTITY}
+    world.edit(IDENTITY, cron="0 0 * * *")
+    assert world.passes().woken() == frozenset()
 
 
 def test_without_the_log_every_row_is_read(world: World):

@@ -121,6 +121,8 @@ class Log:
     identity: str = "the log"
     #: There are more changes than anybody wants to hear of.
     overflown: bool = False
+    #: Mappings of which it cannot be found out whom changes affect.
+    failing: set[str] = field(default_factory=set)
 
 
 class Tables:
@@ -236,6 +238,8 @@ class Tables:
         assert self.log is not None
         if self.log.overflown:
             return None
+        if mapping.name in self.log.failing:
+            raise MappingFailed("statement timeout", mapping=mapping.name)
         keys = [key for name, key in self.log.entries if name == mapping.name]
         return iter([keys[start : start + self.batch] for start in range(0, len(keys), self.batch)])
 
