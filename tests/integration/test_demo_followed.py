@@ -1,4 +1,4 @@
-"""The demo's app on Postgres with a log: a changed subscription reaches Meisa without a full read."""
+"""The demo's app on Postgres with a log: a changed plan reaches Meisa without a full read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def home(tmp_path: Path, postgres_url: str) -> Iterator[Installation]:
     tables.METADATA.create_all(target)
     with source.connect() as old, target.begin() as new:
         for table in tables.METADATA.sorted_tables:
-            new.execute(insert(table), [dict(row._mapping) for row in old.execute(select(table))])
+            new.execute(insert(table), list(map(dict, old.execute(select(table)).mappings())))
     execute(postgres_url, *LOG, "vacuum analyze")
     settings = {
         "MEISA_CDC_APP_DATABASE__URL": plain(postgres_url),
