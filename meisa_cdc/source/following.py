@@ -83,7 +83,7 @@ class Following:
         derivation = self.derivation(approved)
         gap = derivation.scan or _gap(derivation, standing)
         if gap is None and approved.mapping.capture != LOG:
-            return _unsuited(derivation)
+            return unsuited(derivation)
         return gap
 
     def trail(self, approved: Approved) -> Trail:
@@ -134,7 +134,7 @@ class Following:
         return standing
 
 
-def _unsuited(derivation: Derivation) -> FullScan | None:
+def unsuited(derivation: Derivation) -> FullScan | None:
     """Return what a log would make costly, or leave to the next full read."""
     if derivation.unsteady:
         return FullScan(reason=f"{derivation.unsteady[0]} changes of itself", advice="")
