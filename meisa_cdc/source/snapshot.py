@@ -140,6 +140,18 @@ class AppDatabase:
 
         return SlotWatch(self.url, self.log) if self.dialect is POSTGRESQL else NoWatch()
 
+    def calculated_key(self, mapping: Mapping) -> str:
+        """Return the expression that makes the key, where rows are restricted by it; else "".
+
+        No index on a column helps there to read some contacts alone. Raises MappingError.
+        """
+        from meisa_cdc.source.affected.calculated import calculated_key
+
+        approved = self.approved(mapping)
+        if approved.query.restrictable:
+            return ""
+        return calculated_key(approved.statement().text, self.dialect.grammar)
+
     def acknowledge(self, upto: int) -> None:
         """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""
         from meisa_cdc.source.slot import acknowledge
