@@ -112,8 +112,8 @@ def status_lines(document: dict[str, Any]) -> Iterator[str]:
     for each in document["mappings"]:
         line = f"{each['mapping']}: {each['capture'] or 'failed'}: {each['reason']}"
         if each["not_followed"] and each["not_followed"] not in line:
-            line += f"; the log does not help, since {each['not_followed']}. {each['advice'] or ''}"
-        yield line.rstrip()
+            line += f"; a log would not help, since {each['not_followed']}"
+        yield f"{line}. {each['advice']}" if each["advice"] else line
     for each in document["problems"]:
         yield f"TROUBLE {each['problem']}. {each['advice']}"
     if document["missing"]:

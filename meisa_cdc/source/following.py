@@ -20,6 +20,8 @@ UNTRACED = FullScan(
     reason="changed rows of this kind of database are not followed",
     advice="Use another capture.",
 )
+#: There is none, so nobody wonders why it is not used.
+NO_LOG = (UNKEPT, UNTRACED)
 UNTOLD = FullScan(reason="its tables were not asked for in time", advice="")
 
 

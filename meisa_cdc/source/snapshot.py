@@ -196,7 +196,7 @@ class DatabaseSnapshot:
         self._session = session
         self._database = database
         self._checked: set[tuple[str, str]] = set()
-        self._captures: dict[tuple[str, str], Capture] = {}
+        self._captures: dict[tuple[str, str, str], Capture] = {}
         self._open: Generator[object, None, None] | None = None
         self._following = Following(
             session=session, statement=self._statement, catalogue=self._catalogue
@@ -340,10 +340,11 @@ class DatabaseSnapshot:
 
     def _capture(self, approved: Approved) -> Capture:
         mapping = approved.mapping
-        if (mapping.name, mapping.digest) not in self._captures:
+        identity = mapping.name, mapping.digest, mapping.capture
+        if identity not in self._captures:
             unfollowed = self._following.unfollowed if may_follow(mapping) else None
-            self._captures[mapping.name, mapping.digest] = capture_of(approved, unfollowed)
-        return self._captures[mapping.name, mapping.digest]
+            self._captures[identity] = capture_of(approved, unfollowed)
+        return self._captures[identity]
 
     def _catalogue(self, tables: Sequence[str], functions: Sequence[str]) -> Catalogue:
         from meisa_cdc.source.affected.mappings import described

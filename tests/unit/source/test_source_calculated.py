@@ -15,8 +15,8 @@ from meisa_cdc.source.affected.calculated import calculated_key
         "with s as (select id as k from users) select s.k as external_id from s",
         "select a.k as external_id from plans p join (select id as k from users) a on true",
         "select id as external_id from users union all select user_id from others",
-        "with recursive r as (select id as k from users union select k from r) "
-        "select k as external_id from r",
+        """with recursive r as (select id as k from users union select k from r)
+        select k as external_id from r""",
         "with users as (select id from app.users) select id as external_id from users",
         "select * from users",
         "select id as external_id from generate_series(1, 2) id",
@@ -40,9 +40,8 @@ def test_a_column_is_no_calculation(text: str):
             "LOWER(id)",
         ),
         (
-            "select id as external_id from a union all "
-            "(select coalesce(b.id, c.id) as external_id from b, c)",
-            "COALESCE(b.id, c.id)",
+            "select id as external_id from a union (select b.id + c.id as external_id from b, c)",
+            "b.id + c.id",
         ),
         (
             "select a.k as external_id from plans p join (select id + 1 as k from users) a on true",
