@@ -53,6 +53,9 @@ def need_of(mapping: Mapping, derivation: Derivation) -> Need:
 class Deriving(Protocol):
     """A snapshot that tells whom changed rows affect."""
 
+    def columns(self, mapping: Mapping) -> object:
+        """Have the database look at the query. Raises MappingFailed, MappingError."""
+
     def derivation(self, mapping: Mapping) -> Derivation:
         """Return how they are found. Raises MappingFailed, MappingError."""
 
@@ -65,6 +68,8 @@ def needs_of(snapshot: Deriving, mappings: Iterable[Mapping]) -> Iterator[Need]:
             yield Need(mapping=mapping.name, scan=scan)
             continue
         try:
+            # Of a query that it refuses, the database says better what is wrong.
+            snapshot.columns(mapping)
             yield need_of(mapping, snapshot.derivation(mapping))
         except (MappingError, MappingFailed) as error:
             scan = FullScan(reason=error.message, advice=error.hint)

@@ -175,7 +175,7 @@ def drop_steps(facts: Facts) -> list[Step]:
     steps = []
     if facts.slot is not None and facts.slot.ours:
         steps.append(_drop_slot(facts.name, "The slot, which keeps WAL on the server."))
-    if facts.publication is not None:
+    if facts.publication is not None and not facts.publication.everything:
         quoted = POSTGRESQL.quoted(facts.name)
         steps.append(Step(sql=f"drop publication {quoted};", why="The list of tables."))
     return steps
