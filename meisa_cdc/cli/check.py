@@ -15,6 +15,7 @@ from meisa_cdc.core.mapping import EMAILS
 
 if TYPE_CHECKING:
     from meisa_cdc.core.mapping import Mapping
+    from meisa_cdc.source.affected.answers import Derivation
     from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
     from meisa_cdc.wiring import Wiring
 
@@ -93,7 +94,7 @@ def _mappings(wiring: "Wiring") -> Iterator[Finding]:
                 checked(mapping, columns[name])
                 yield _mapping(mapping, snapshot, columns[name])
                 yield from _sample(mapping, snapshot, columns[name])
-                yield _capture(mapping, source, snapshot)
+                yield from _capture(mapping, source, snapshot)
             except MeisaCdcError as error:
                 # The error names the mapping by itself, often with the line.
                 text = str(error).removeprefix(f"{name}: ").removeprefix(f"{name}.sql: ")
@@ -173,12 +174,52 @@ def _sample(
         )
 
 
-def _capture(mapping: "Mapping", source: "AppDatabase", snapshot: "DatabaseSnapshot") -> Finding:
-    capture = source.capture_of(mapping)
-    if capture.kind == "watermark":
+def _capture(
+    mapping: "Mapping", source: "AppDatabase", snapshot: "DatabaseSnapshot"
+) -> Iterator[Finding]:
+    """Yield how changes are found, and what that misses until the next full read."""
+    from meisa_cdc.core.captures import LOG, WATERMARK
+    from meisa_cdc.core.mapping import ONCE
+
+    capture = snapshot.capture(mapping)
+    if capture.kind == WATERMARK:
         # Nothing is that new; what cannot be compared with a time is refused all the same.
         next(snapshot.keys_since(mapping, LAST_TIME), None)
-    return Finding(what=mapping.name, verdict="ok", text=f"capture {capture.kind}: {capture.why}")
+    unmet = mapping.capture == LOG != capture.kind
+    yield Finding(
+        what=mapping.name,
+        verdict="note" if unmet else "ok",
+        text=f"capture {capture.kind}: {capture.why}",
+    )
+    if capture.kind == LOG:
+        yield from (
+            Finding(what=mapping.name, verdict="note", text=text)
+            for text in _left_to_scans(snapshot.derivation(mapping))
+        )
+    key = "" if mapping.kind in ONCE else source.calculated_key(mapping)
+    if key:
+        yield Finding(
+            what=mapping.name,
+            verdict="note",
+            text=f"the key is {key}, by which no index on a column finds rows: to read some "
+            "contacts alone may take as long as all. Write {{ only('…') }} with that column where "
+            "a condition may stand",
+        )
+
+
+def _left_to_scans(derivation: "Derivation") -> Iterator[str]:
+    """Yield what the log of changed rows does not tell."""
+    from meisa_cdc.source.affected.answers import FullScan
+
+    if derivation.unsteady:
+        names = ", ".join(derivation.unsteady)
+        yield f"{names} changes of itself: what comes of that is seen by the full read alone"
+    for table in derivation.tables:
+        if isinstance(table.answer, FullScan):
+            advice = f". {table.answer.advice}" if table.answer.advice else ""
+            yield (
+                f"a change of {table.table} has all rows read, since {table.answer.reason}{advice}"
+            )
 
 
 def _rights(wiring: "Wiring") -> Iterator[Finding]:

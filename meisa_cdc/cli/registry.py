@@ -41,6 +41,10 @@ COMMANDS: Mapping[str, Entry] = {
         summary="Print the SQL that a mapping renders to: in full, for some contacts, and to add "
         "up.",
     ),
+    "capture": Entry(
+        target="meisa_cdc.cli.capture:capture",
+        summary="Show the app database's log of changed rows, and which mappings it tells of.",
+    ),
     "plan": Entry(
         target="meisa_cdc.cli.plan:plan",
         summary="Show what the next run would send, and send nothing.",

@@ -112,5 +112,11 @@ def _show_mappings(session: Session, document: dict[str, Any]) -> None:
         output.text(
             output.table("mapping", "contacts", "read at", "capture", rows=rows, right="contacts")
         )
+    dropped = document["log_dropped"]
+    if dropped:
+        session.output.text(
+            f"The log of changed rows: {dropped['reason']}, at {iso(dropped['at'])}. "
+            "See `meisa-cdc capture status`."
+        )
     if document["unmapped"]:
         session.output.text(f"No longer mapped: {', '.join(document['unmapped'])}.")

@@ -7,9 +7,9 @@ from meisa_cdc.core.durations import iso
 #: Keys of documents whose values are epoch seconds.
 MOMENTS = frozenset(
     {
-        "approved_at", "as_of", "done_at", "ended_at", "next_try", "oldest", "passed_at",
-        "paused_until",
-        "pulled_at", "read_at", "recorded_at", "since", "started_at", "suppressed_at", "at",
+        "approved_at", "as_of", "done_at", "ended_at", "full_scan_at", "next_try", "oldest",
+        "passed_at", "paused_until", "pulled_at", "read_at", "recorded_at", "since",
+        "started_at", "suppressed_at", "at",
     }
 )  # fmt: skip
 

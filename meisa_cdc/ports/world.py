@@ -113,6 +113,12 @@ class Source(Protocol):
     def acknowledge(self, upto: int) -> None:
         """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""
 
+    def protect(self) -> str | None:
+        """Drop our log of changed rows where it keeps too much of the server's disk.
+
+        Returns why, for people, where it did. Raises SourceUnavailable.
+        """
+
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Open one snapshot; what was read counts only once the block has ended without error.
 

@@ -1,6 +1,7 @@
 """What can be set: one frozen tree, each default written as a user would write it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -56,6 +57,8 @@ LogFormat = Annotated[Literal["text", "json"], PlainValidator(texts.parse_choice
 Variable = Annotated[object, PlainValidator(texts.parse_variable)]
 FromOne = Annotated[int, PlainValidator(texts.parse_count(1))]
 Switch = Annotated[bool, PlainValidator(texts.parse_switch)]
+Identifier = Annotated[str, PlainValidator(texts.parse_identifier)]
+Size = Annotated[int, PlainValidator(texts.parse_bytes)]
 
 
 def _written(default: str | int) -> Any:
@@ -98,6 +101,17 @@ class AppDatabaseSettings(_Group):
     url: Annotated[AppUrl | None, Field(validate_default=False)] = None
     #: Seconds for one mapping's query.
     statement_timeout: Seconds = _written("60s")
+
+
+class CaptureSettings(_Group):
+    """The app database's log of changed rows."""
+
+    #: What the publication, the slot and the trigger log are called.
+    name: Identifier = _written("meisa_cdc")
+    #: Bytes of WAL that the slot may keep before we drop it.
+    max_wal: Size = _written("1GB")
+    #: Where `capture setup` and `capture drop` connect to; `Settings.require_setup` reads it.
+    setup_url: SecretText = None
 
 
 class StateSettings(_Group):
@@ -172,6 +186,7 @@ class Settings(_Group):
 
     meisa: MeisaSettings
     app_database: AppDatabaseSettings
+    capture: CaptureSettings
     state: StateSettings
     suppression: SuppressionSettings
     #: Absolute.
@@ -194,6 +209,19 @@ class Settings(_Group):
             )
         return self.app_database.url
 
+    def require_setup(self) -> DatabaseUrl:
+        """Return whom the app database is altered as: the app database's URL where nobody says.
+
+        Raises SettingsError where it cannot be read, or is none.
+        """
+        secret = self.capture.setup_url
+        if secret is None:
+            return self.require_app_database()
+        try:
+            return DatabaseUrl.parse(secret.read(), Path.cwd())
+        except ValueError as error:
+            raise SettingsError(f"{secret.name}: {error}") from None
+
     def suppression_url(self) -> DatabaseUrl:
         """Return where the suppression table lives. Raises SettingsError as above."""
         return self.suppression.url or self.require_app_database()
@@ -209,10 +237,14 @@ class Settings(_Group):
 
     def secrets(self) -> tuple[str, ...]:
         """Return every text that no log may show, as it is now; unreadable ones are left out."""
-        urls = (self.app_database.url, self.state.url, self.suppression.url)
+        urls = [self.app_database.url, self.state.url, self.suppression.url]
+        secrets = (self.meisa.api_key, self.web.token, self.capture.setup_url)
+        kept = [text for each in secrets if each is not None and (text := _present(each))]
+        if self.capture.setup_url is not None:
+            with suppress(SettingsError):
+                urls.append(self.require_setup())
         texts_of_urls = [text for url in urls if url is not None for text in url.secrets()]
-        kept = [each for each in (self.meisa.api_key, self.web.token) if each is not None]
-        return (*texts_of_urls, *(text for each in kept if (text := _present(each))))
+        return (*texts_of_urls, *kept)
 
 
 def _present(secret: Secret) -> str:

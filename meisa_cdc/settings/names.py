@@ -13,12 +13,17 @@ VARIABLES = "vars"
 #: Kept out of the file, with the place where they belong.
 NOT_IN_FILE = {
     "meisa.api_key": "MEISA_API_KEY, or MEISA_API_KEY_FILE with the path of a file that holds it",
+    "capture.setup_url": "MEISA_CDC_SETUP_URL, or MEISA_CDC_SETUP_URL_FILE with the path of a file",
     "web.token": "MEISA_CDC_WEB__TOKEN, or MEISA_CDC_WEB__TOKEN_FILE with the path of a file",
 }
 #: Part of the product's plan, without a behaviour in this version.
 NOT_YET = ("alerts.webhook_url",)
 #: Names that do not follow the rule.
-SPECIAL = {"meisa.api_key": "MEISA_API_KEY", "meisa.base_url": "MEISA_BASE_URL"}
+SPECIAL = {
+    "meisa.api_key": "MEISA_API_KEY",
+    "meisa.base_url": "MEISA_BASE_URL",
+    "capture.setup_url": "MEISA_CDC_SETUP_URL",
+}
 ALIKE = 0.6
 
 

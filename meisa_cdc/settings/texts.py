@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from meisa_cdc.core.budget import parse_windows
 from meisa_cdc.core.durations import duration, share
+from meisa_cdc.core.sizes import parse_size
 
+IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 TABLE = re.compile(r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)?")
 LAST_PORT = 65535
 
@@ -92,6 +94,24 @@ def parse_count(least: int) -> Callable[[object], int]:
         return int(text)
 
     return parse
+
+
+def parse_identifier(raw: object) -> str:
+    """Return a name that needs no quotes in SQL, and leaves room for more behind it."""
+    text = text_of(raw, '"meisa_cdc"')
+    if not IDENTIFIER.fullmatch(text):
+        message = f"{_shown(text)} is no plain name; write a-z, 0-9 and _, at most 40 of them"
+        raise ValueError(message)
+    return text
+
+
+def parse_bytes(raw: object) -> int:
+    """Return the bytes of a size above zero."""
+    size = parse_size(text_of(raw, '"512MB" or "2GB"'))
+    if size <= 0:
+        message = "this has to be more than nothing"
+        raise ValueError(message)
+    return size
 
 
 def parse_switch(raw: object) -> bool:

@@ -8,6 +8,7 @@ from meisa_cdc.core.errors import MappingError
 from meisa_cdc.core.mapping import ONCE, Mapping
 from meisa_cdc.source.affected.answers import FullScan
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL, SQLITE
+from meisa_cdc.source.following import NO_LOG
 from meisa_cdc.source.forbidden import HARMLESS
 from meisa_cdc.source.statements import Approved
 
@@ -41,24 +42,37 @@ def capture_of(
     `unfollowed` tells why a log does not tell of all of them; where nobody asks the database, its
     author is believed. Raises MappingError where they ask for what cannot be.
     """
+    if not may_follow(approved.mapping):
+        return _without_log(approved)
+    asked = approved.mapping.capture == LOG
+    if unfollowed is None:
+        given = Capture(kind=LOG, why="as its config says")
+        return given if asked else _summed_or_scanned(approved)
+    scan = unfollowed(approved)
+    if scan is None:
+        why = "as its config says" if asked else "the database keeps a log of changed rows"
+        return Capture(kind=LOG, why=why)
+    found = _summed_or_scanned(approved)
+    if asked:
+        why = f"its config says log, but {scan.reason}. {scan.advice}".strip()
+        return Capture(kind=found.kind, why=why)
+    if scan in NO_LOG:
+        return found
+    why = f"{found.why}; the log of changed rows does not help, since {scan.reason}"
+    return Capture(kind=found.kind, why=why)
+
+
+def _without_log(approved: Approved) -> Capture:
     mapping = approved.mapping
     if mapping.kind in ONCE:
         return Capture(kind=SCAN, why="each of its rows is done once")
     if mapping.capture == SCAN:
         return Capture(kind=SCAN, why="as its config says")
-    if mapping.capture == WATERMARK:
-        if not approved.query.dated:
-            raise _undated(mapping)
-        return Capture(kind=WATERMARK, why="as its config says")
-    if mapping.capture == LOG:
-        scan = None if unfollowed is None else unfollowed(approved)
-        if scan is None:
-            return Capture(kind=LOG, why="as its config says")
-        why = f"its config says log, but {scan.reason}. {scan.advice}".strip()
-        return Capture(kind=_summed_or_scanned(approved).kind, why=why)
-    if unfollowed is not None and mapping.capture == AUTO and unfollowed(approved) is None:
-        return Capture(kind=LOG, why="the database keeps a log of changed rows")
-    return _summed_or_scanned(approved)
+    if mapping.capture != WATERMARK:
+        return _summed_or_scanned(approved)
+    if not approved.query.dated:
+        raise _undated(mapping)
+    return Capture(kind=WATERMARK, why="as its config says")
 
 
 def _summed_or_scanned(approved: Approved) -> Capture:

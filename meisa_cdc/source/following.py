@@ -23,6 +23,8 @@ UNTRACED = FullScan(
 )
 #: Of tables, and of functions, in a query.
 Names: TypeAlias = tuple[Sequence[str], Sequence[str]]
+#: There is none, so nobody wonders why it is not used.
+NO_LOG = (UNKEPT, UNTRACED)
 UNTOLD = FullScan(reason="its tables were not asked for in time", advice="")
 
 
@@ -108,7 +110,7 @@ class Following:
         derivation = self.derivation(approved)
         gap = derivation.scan or _gap(derivation, standing)
         if gap is None and approved.mapping.capture != LOG:
-            return _unsuited(derivation)
+            return unsuited(derivation)
         return gap
 
     def trail(self, approved: Approved) -> Trail:
@@ -159,7 +161,7 @@ class Following:
         return standing
 
 
-def _unsuited(derivation: Derivation) -> FullScan | None:
+def unsuited(derivation: Derivation) -> FullScan | None:
     """Return what a log would make costly, or leave to the next full read."""
     if derivation.unsteady:
         return FullScan(reason=f"{derivation.unsteady[0]} changes of itself", advice="")

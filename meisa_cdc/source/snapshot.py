@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 STATEMENT_TIMEOUT = 60.0
 #: What the log of changed rows is called, where nothing else is said.
 LOG_NAME = "meisa_cdc"
+#: Bytes that the log may keep on the server, where nothing else is said.
+MAX_WAL = 10**9
 #: Bits of the buckets in a query that is only looked at.
 SHOWN_BITS = 12
 
@@ -62,8 +64,8 @@ class AppDatabase:
 
     `statement_timeout`: seconds that the database may take to answer a mapping's query, and
     again for every batch of rows; a mapping's own `timeout` goes first. `variables`: what
-    `var()` knows; `log`: what the log of changed rows is called. Raises SettingsError or
-    SourceRefused for a URL that cannot be used.
+    `var()` knows; `log`: what the log of changed rows is called; `max_wal`: bytes that it may
+    keep on the server. Raises SettingsError or SourceRefused for a URL that cannot be used.
     """
 
     def __init__(
@@ -73,10 +75,13 @@ class AppDatabase:
         statement_timeout: float = STATEMENT_TIMEOUT,
         variables: Dict[str, object] | None = None,
         log: str = LOG_NAME,
+        max_wal: int = MAX_WAL,
     ) -> None:
         self.url = app_url(url)
         #: What the log of changed rows is called.
         self.log = log
+        #: Bytes that it may keep on the server.
+        self.max_wal = max_wal
         self.dialect = dialect_of(self.url)
         self._timeout = statement_timeout
         self._variables = dict(variables or {})
@@ -136,11 +141,34 @@ class AppDatabase:
 
         return SlotWatch(self.url, self.log) if self.dialect is POSTGRESQL else NoWatch()
 
+    def calculated_key(self, mapping: Mapping) -> str:
+        """Return the expression that makes the key, where rows are restricted by it; else "".
+
+        No index on a column helps there to read some contacts alone. Raises MappingError.
+        """
+        from meisa_cdc.source.affected.calculated import calculated_key
+
+        approved = self.approved(mapping)
+        if approved.query.restrictable:
+            return ""
+        return calculated_key(approved.statement().text, self.dialect.grammar)
+
     def acknowledge(self, upto: int) -> None:
         """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""
         from meisa_cdc.source.slot import acknowledge
 
         acknowledge(self.url, self.log, upto)
+
+    def protect(self) -> str | None:
+        """Drop our log of changed rows where it keeps too much; return why, for people.
+
+        Raises SourceUnavailable.
+        """
+        if self.dialect is not POSTGRESQL:
+            return None
+        from meisa_cdc.source.slot_guard import protect
+
+        return protect(self.url, self.log, self.max_wal)
 
     def read_only_proof(self, *, ours: Collection[str] = ()) -> list[str]:
         """Return a line for everything that our role could change; empty: it can only read.
@@ -169,7 +197,7 @@ class DatabaseSnapshot:
         self._session = session
         self._database = database
         self._checked: set[tuple[str, str]] = set()
-        self._captures: dict[tuple[str, str], Capture] = {}
+        self._captures: dict[tuple[str, str, str], Capture] = {}
         self._open: Generator[object, None, None] | None = None
         self._following = Following(
             session=session,
@@ -316,10 +344,11 @@ class DatabaseSnapshot:
 
     def _capture(self, approved: Approved) -> Capture:
         mapping = approved.mapping
-        if (mapping.name, mapping.digest) not in self._captures:
+        identity = mapping.name, mapping.digest, mapping.capture
+        if identity not in self._captures:
             unfollowed = self._following.unfollowed if may_follow(mapping) else None
-            self._captures[mapping.name, mapping.digest] = capture_of(approved, unfollowed)
-        return self._captures[mapping.name, mapping.digest]
+            self._captures[identity] = capture_of(approved, unfollowed)
+        return self._captures[identity]
 
     def _catalogue(self, tables: Sequence[str], functions: Sequence[str]) -> Catalogue:
         from meisa_cdc.source.affected.mappings import described

@@ -35,6 +35,8 @@ from meisa_cdc.sync.planning import (
 UNMAPPED = "unmapped_fields"
 #: Where it is noted how the changes of each mapping were found last, and why.
 CAPTURES = "captures"
+#: Where it is noted why and when the log of changed rows was dropped last.
+DROPPED = "log_dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +256,22 @@ class Passes:
             # Where that fails, the log tells the same once more.
             with suppress(SourceUnavailable):
                 self.source.acknowledge(captured.upto)
+        if any(each.kind == LOG for each in captured.captures.values()) and self.state.note(
+            DROPPED
+        ):
+            # There is one again.
+            self.state.set_note(DROPPED, None)
+        self.protect()
+
+    def protect(self) -> str | None:
+        """Have the source drop a log that keeps too much; return and remember why, if it did."""
+        reason = None
+        # It is looked at again after the next pass.
+        with suppress(SourceUnavailable):
+            reason = self.source.protect()
+        if reason is not None:
+            self.state.set_note(DROPPED, {"reason": reason, "at": self.clock.now()})
+        return reason
 
     def record(self, look: Look, held: tuple[Held, ...] = (), *, everybody: bool = False) -> None:
         """Remember what was read and not held: columns, files, that there was a first load.

@@ -14,6 +14,7 @@ from meisa_cdc.core.sharing import Throttle, seen, share, suggested_reserve
 from meisa_cdc.ports import State
 from meisa_cdc.records import Counts, HoldRecord, MappingRecord, OccurrenceCount, RunRecord
 from meisa_cdc.sync.once import halted_because
+from meisa_cdc.sync.passes import CAPTURES, DROPPED
 
 
 def status(
@@ -26,8 +27,10 @@ def status(
 ) -> dict[str, Any]:
     """Return the status document; times are epoch seconds, shown as ISO by who prints them.
 
-    `captures`: how the changes of each mapping are found, and why, as far as that is known.
+    `captures`: how the changes of each mapping are found, and why, as far as that is known
+    without a pass; what the last pass noted goes first.
     """
+    found = {**(captures or {}), **(state.note(CAPTURES) or {})}
     counts, cost = state.counts(), state.cost()
     usage = state.usage(max(window.count for window in windows))
     waiting = sum(counts.backlog.values())
@@ -49,9 +52,10 @@ def status(
         "cost": {"by_field": dict(cost.by_field), "sole": dict(cost.sole)},
         "occurrences": [_occurrences(each) for each in once],
         "mappings": [
-            _mapping(record, (captures or {}).get(record.name), state.checksums(record.name))
+            _mapping(record, found.get(record.name), state.checksums(record.name))
             for record in state.mappings().values()
         ],
+        "log_dropped": state.note(DROPPED),
         "holds": [_hold(record) for record in state.holds()],
         "unmapped": state.note("unmapped_fields") or [],
         "meisa": state.belongs_to(),

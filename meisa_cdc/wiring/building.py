@@ -48,7 +48,13 @@ class Wiring:
             self.settings.require_app_database().reveal(),
             statement_timeout=self.settings.app_database.statement_timeout,
             variables=self.settings.vars,
+            log=self.settings.capture.name,
+            max_wal=self.settings.capture.max_wal,
         )
+
+    def setup(self) -> AppDatabase:
+        """Return the app database for whoever may alter it. Raises SettingsError."""
+        return AppDatabase(self.settings.require_setup().reveal(), log=self.settings.capture.name)
 
     def mappings(self) -> Dict[str, Mapping]:
         """Return the mappings as their files stand. Raises MappingError."""

@@ -46,6 +46,7 @@ def test_nothing_was_ever_done(world: World):
         "cost": {"by_field": {}, "sole": {}},
         "occurrences": [],
         "mappings": [],
+        "log_dropped": None,
         "holds": [],
         "unmapped": [],
         "meisa": None,
@@ -116,10 +117,10 @@ def test_mappings_holds_and_the_rest_are_told(world: World):
     world.edit(PLAN)
     ran = world.sync()
     told = document(world)
-    unknown = dict.fromkeys(("capture", "capture_reason", "full_scan_at"))
+    found = {"capture": "scan", "capture_reason": "as its table is", "full_scan_at": None}
     assert told["mappings"] == [
-        {"mapping": IDENTITY, "read_at": world.clock.now(), "contacts": 3, **unknown},
-        {"mapping": PLAN, "read_at": world.clock.now(), "contacts": 2, **unknown},
+        {"mapping": IDENTITY, "read_at": world.clock.now(), "contacts": 3, **found},
+        {"mapping": PLAN, "read_at": world.clock.now(), "contacts": 2, **found},
     ]
     assert told["holds"] == [
         {

@@ -123,6 +123,8 @@ class Log:
     overflown: bool = False
     #: Mappings of which it cannot be found out whom changes affect.
     failing: set[str] = field(default_factory=set)
+    #: How many changes it may keep before it is dropped; None: any number.
+    most: int | None = None
 
 
 class Tables:
@@ -148,6 +150,15 @@ class Tables:
         self.log: Log | None = None
         #: Every adding up: mapping, and the bits of its buckets.
         self.summed: list[tuple[str, int]] = []
+
+    def protect(self) -> str | None:
+        """Drop a log that keeps too much."""
+        if self.down:
+            raise SourceUnavailable("The app database went away.")
+        if self.log is None or self.log.most is None or len(self.log.entries) <= self.log.most:
+            return None
+        self.log = None
+        return "the log kept too much"
 
     @contextmanager
     def snapshot(self) -> Iterator["Tables"]:

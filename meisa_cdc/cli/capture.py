@@ -1,0 +1,201 @@
+"""`meisa-cdc capture`: the app database's log of changed rows, set up, looked at, removed."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meisa_cdc.cli.capture_words import following, heading, mappings_of, problems_of, statements_of
+from meisa_cdc.cli.command import Group, command
+from meisa_cdc.cli.session import Session
+
+if TYPE_CHECKING:
+    from meisa_cdc.core.mapping import Mapping
+    from meisa_cdc.source.slot_plan import Step
+    from meisa_cdc.source.slot_setup import Seen
+    from meisa_cdc.wiring import Wiring
+
+FAILED = 1
+
+
+@command("meisa-cdc capture setup", "meisa-cdc capture setup --apply")
+def setup(
+    session: Session,
+    *,
+    apply: Annotated[
+        bool,
+        typer.Option(
+            "--apply/--print", help="Run the statements, and prove that the log tells what it must."
+        ),
+    ] = False,
+    allow_unlimited_wal: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unlimited-wal", help="Also where the server lets a slot keep any amount."
+        ),
+    ] = False,
+) -> int:
+    """Print the statements that make the database keep a log of changed rows for these mappings.
+
+    Of Postgres, by a publication of the tables that the mappings read, and a slot. With --apply
+    they are run by the role of MEISA_CDC_SETUP_URL, or that of the app database where it is not
+    set; run again, it goes on from where it stopped, and follows mappings that changed.
+    """
+    from meisa_cdc.source.slot_setup import lacking_rights, look, problems
+    from meisa_cdc.wiring import Wiring
+
+    wiring = Wiring.of(session.settings())
+    mappings = list(wiring.mappings().values())
+    seen = look(wiring.source(), mappings)
+    found = problems(seen, unlimited=allow_unlimited_wal)
+    steps = seen.steps
+    if apply:
+        found += lacking_rights(wiring.source(), wiring.setup().url, seen)
+    document: dict[str, Any] = {
+        "name": seen.facts.name,
+        "applied": apply and not found,
+        "problems": problems_of(found),
+        "mappings": mappings_of(seen.needs),
+        "statements": statements_of(steps),
+    }
+    if apply and not found:
+        return _apply(session, wiring, mappings, seen, document)
+    session.output.json(document)
+    for line in heading(str(wiring.settings.require_app_database()), seen, found):
+        session.output.text(f"-- {line}" if not apply else line)
+    if not apply:
+        _print(session, steps)
+    return FAILED if found else 0
+
+
+def _print(session: Session, steps: "Sequence[Step]") -> None:
+    from meisa_cdc.source.slot_setup import LOCK_TIMEOUT
+
+    if not steps:
+        session.output.text("-- Nothing is left to do.")
+        return
+    session.output.text(f"set lock_timeout = '{LOCK_TIMEOUT}';")
+    for step in steps:
+        if "pg_create_logical_replication_slot" in step.sql:
+            session.output.text("\nset lock_timeout = 0;")
+        session.output.text(f"\n-- {step.why}\n{step.sql}")
+
+
+def _apply(
+    session: Session,
+    wiring: "Wiring",
+    mappings: "list[Mapping]",
+    seen: "Seen",
+    document: dict[str, Any],
+) -> int:
+    from meisa_cdc.source.slot_setup import applied, proof
+
+    source = wiring.source()
+    for step in applied(source, wiring.setup().url, seen.steps):
+        session.output.text(f"done  {step.sql}")
+    lacking = proof(source, mappings, seen)
+    session.output.json({**document, "problems": problems_of(lacking)})
+    for each in lacking:
+        session.output.text(f"{each.what}. {each.advice}".strip())
+    if not lacking:
+        session.output.text(f"The log {seen.facts.name} tells of what changes in:")
+    for line in following(seen.needs):
+        session.output.text(line)
+    return FAILED if lacking else 0
+
+
+def _status(session: Session) -> int:
+    from meisa_cdc.cli.capture_words import status_document, status_lines
+    from meisa_cdc.cli.times import dated
+    from meisa_cdc.core.captures import LOG
+    from meisa_cdc.source.slot_setup import look
+    from meisa_cdc.sync.passes import DROPPED
+    from meisa_cdc.wiring import Wiring
+
+    wiring = Wiring.of(session.settings())
+    mappings = list(wiring.mappings().values())
+    source = wiring.source()
+    seen = look(source, mappings)
+    with source.snapshot() as snapshot:
+        captures = _captures(snapshot, mappings)
+    with wiring.state_to_read() as state:
+        document = status_document(seen, captures, source.max_wal, state.note(DROPPED))
+    session.output.json(dated(document))
+    for line in status_lines(document):
+        session.output.text(line)
+    asked = {need.mapping for need in seen.needs if need.asked}
+    unmet = [each for each in captures if each["mapping"] in asked and each["capture"] != LOG]
+    return FAILED if unmet or document["problems"] else 0
+
+
+def _captures(snapshot: Any, mappings: "list[Mapping]") -> list[dict[str, Any]]:
+    """Return how each mapping's changes are found now."""
+    from meisa_cdc.core.errors import MappingError, MappingFailed
+
+    found: list[dict[str, Any]] = []
+    for mapping in mappings:
+        if not mapping.enabled:
+            continue
+        try:
+            capture = snapshot.capture(mapping)
+            kind, why = capture.kind, capture.why
+        except (MappingError, MappingFailed) as error:
+            kind, why = None, str(error)
+        found.append({"mapping": mapping.name, "capture": kind, "reason": why})
+    return found
+
+
+@command("meisa-cdc capture status", "meisa-cdc capture status --format json")
+def status(session: Session) -> int:
+    """Show the app database's log of changed rows, and which mappings it tells of."""
+    return _status(session)
+
+
+@command("meisa-cdc capture", "meisa-cdc capture setup", "meisa-cdc capture drop")
+def shown(session: Session) -> int:
+    """Show the app database's log of changed rows, and which mappings it tells of."""
+    return _status(session)
+
+
+@command("meisa-cdc capture drop", "meisa-cdc capture drop --reset-identity")
+def drop(
+    session: Session,
+    *,
+    reset_identity: Annotated[
+        bool,
+        typer.Option(
+            "--reset-identity", help="Also take REPLICA IDENTITY FULL from the tables again."
+        ),
+    ] = False,
+) -> int:
+    """Remove the log of changed rows: the slot, then the publication, whatever there is of them.
+
+    Mappings then find their changes in another way. The statements are run as by `capture setup`.
+    """
+    from meisa_cdc.source.slot_plan import drop_steps, identity_resets
+    from meisa_cdc.source.slot_setup import applied, look
+    from meisa_cdc.wiring import Wiring
+
+    wiring = Wiring.of(session.settings())
+    source = wiring.source()
+    seen = look(source, wiring.mappings().values())
+    resets = identity_resets(seen.facts)
+    steps = [*drop_steps(seen.facts), *(resets if reset_identity else ())]
+    for step in applied(source, wiring.setup().url, steps):
+        session.output.text(f"done  {step.sql}")
+    left = [] if reset_identity else resets
+    session.output.json(
+        {
+            "name": seen.facts.name,
+            "statements": statements_of(steps),
+            "left": statements_of(left),
+        }
+    )
+    if not steps:
+        session.output.text(f"There is no log {seen.facts.name}.")
+    for step in left:
+        session.output.text(f"left  {step.why} To take it back: {step.sql}")
+    return 0
+
+
+capture = Group(default=shown, commands={"setup": setup, "status": status, "drop": drop})

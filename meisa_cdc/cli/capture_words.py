@@ -1,0 +1,120 @@
+"""How the log of changed rows is shown, to people and to programs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meisa_cdc.source.affected.answers import FullScan
+    from meisa_cdc.source.needs import Need
+    from meisa_cdc.source.slot_plan import Problem, Step
+    from meisa_cdc.source.slot_setup import Seen
+
+
+def problems_of(problems: "Iterable[Problem]") -> list[dict[str, str]]:
+    """Return problems for programs."""
+    return [{"problem": each.what, "advice": each.advice} for each in problems]
+
+
+def statements_of(steps: "Iterable[Step]") -> list[dict[str, str]]:
+    """Return statements for programs."""
+    return [{"sql": each.sql, "why": each.why} for each in steps]
+
+
+def mappings_of(needs: "Iterable[Need]") -> list[dict[str, Any]]:
+    """Return for programs which mappings a log helps, and which not."""
+    return [
+        {
+            "mapping": each.mapping,
+            "followed": each.scan is None,
+            "tables": {table: sorted(columns) for table, columns in sorted(each.tables.items())},
+            "reason": None if each.scan is None else each.scan.reason,
+            "advice": None if each.scan is None else each.scan.advice or None,
+        }
+        for each in needs
+    ]
+
+
+def following(needs: "Iterable[Need]") -> Iterator[str]:
+    """Yield a line for each mapping."""
+    for each in needs:
+        if each.scan is None:
+            yield f"{each.mapping}: followed, reads {', '.join(sorted(each.tables))}"
+        else:
+            advice = f". {each.scan.advice}" if each.scan.advice else ""
+            yield f"{each.mapping}: not followed, since {each.scan.reason}{advice}"
+
+
+def heading(place: str, seen: "Seen", problems: "Sequence[Problem]") -> Iterator[str]:
+    """Yield what stands above the statements."""
+    yield f"A log of changed rows in {place}, for"
+    for line in following(seen.needs):
+        yield f"  {line}"
+    if problems:
+        yield "To be put right first:"
+    for each in problems:
+        yield f"  {each.what}. {each.advice}".rstrip()
+
+
+def status_document(
+    seen: "Seen", captures: list[dict[str, Any]], max_wal: int, dropped: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return what there is, and how each mapping's changes are found."""
+    from meisa_cdc.source.slot_plan import dangers, reader_problems
+
+    slot, publication = seen.facts.slot, seen.facts.publication
+    scans = {need.mapping: need.scan for need in seen.needs}
+    problems = [*dangers(seen.facts), *(reader_problems(seen.reader) if slot else ())]
+    return {
+        "name": seen.facts.name,
+        "slot": None
+        if slot is None
+        else {
+            "reader": slot.reader,
+            "wal_status": slot.wal_status or None,
+            "void": slot.why_void if slot.void else None,
+            "kept_bytes": slot.kept,
+        },
+        "max_wal_bytes": max_wal,
+        "publication": None if publication is None else {"tables": list(publication.every_table)},
+        "missing": statements_of(seen.steps),
+        "mappings": [each | _unfollowed(scans.get(each["mapping"])) for each in captures],
+        "dropped": dropped,
+        "problems": problems_of(problems),
+    }
+
+
+def _unfollowed(scan: "FullScan | None") -> dict[str, str | None]:
+    if scan is None:
+        return {"not_followed": None, "advice": None}
+    return {"not_followed": scan.reason, "advice": scan.advice or None}
+
+
+def status_lines(document: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of `capture status`."""
+    from meisa_cdc.core.durations import iso
+    from meisa_cdc.core.sizes import told_size
+
+    name, slot, publication = document["name"], document["slot"], document["publication"]
+    if slot is None:
+        yield f"Slot {name}: none."
+    elif slot["void"]:
+        yield f"Slot {name}: of no use, {slot['void']}."
+    else:
+        reader = f", read by process {slot['reader']} now" if slot["reader"] else ""
+        kept = "unknown" if slot["kept_bytes"] is None else told_size(slot["kept_bytes"])
+        most = told_size(document["max_wal_bytes"])
+        yield f"Slot {name}: {slot['wal_status']}, keeps {kept} of WAL, {most} at most{reader}."
+    tables = ", ".join(publication["tables"]) if publication else ""
+    yield f"Publication {name}: {tables or ('empty' if publication else 'none')}."
+    if document["dropped"]:
+        dropped = document["dropped"]
+        yield f"Dropped at {iso(dropped['at'])}: {dropped['reason']}."
+    for each in document["mappings"]:
+        line = f"{each['mapping']}: {each['capture'] or 'failed'}: {each['reason']}"
+        if each["not_followed"] and each["not_followed"] not in line:
+            line += f"; a log would not help, since {each['not_followed']}"
+        yield f"{line}. {each['advice']}" if each["advice"] else line
+    for each in document["problems"]:
+        yield f"TROUBLE {each['problem']}. {each['advice']}"
+    if document["missing"]:
+        yield "Not complete for these mappings: meisa-cdc capture setup --print"
