@@ -20,6 +20,8 @@ class Kept:
 
     #: Columns that are told of as they were before a change.
     before: Collection[str]
+    #: Columns that are told of at all; None: every one.
+    told: Collection[str] | None = None
     #: Another text after anything that changed rows without a change that the log tells.
     shape: str
 
@@ -50,8 +52,19 @@ class Told:
     scan: FullScan | None = None
 
 
+class Seen(Protocol):
+    """What a snapshot was told, for when it has been stored what came of it."""
+
+    def acknowledge(self, upto: int) -> None:
+        """Let the log forget what lies before a place. Raises SourceUnavailable."""
+
+
 class ChangeLog(Protocol):
     """A log of changed rows beside one snapshot of its database."""
+
+    @property
+    def seen(self) -> Seen | None:
+        """What the snapshot was told; None as long as it was told nothing."""
 
     def standing(self) -> Standing | FullScan:
         """Return what the log covers, or why it cannot be used."""

@@ -11,7 +11,7 @@ from meisa_cdc.core.changelog import Trail
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.source.affected.answers import Catalogue, Derivation, FullScan
 from meisa_cdc.source.affected.asking import Changes
-from meisa_cdc.source.changelog import Standing, Told, needed, wanted
+from meisa_cdc.source.changelog import Seen, Standing, Told, needed, wanted
 from meisa_cdc.source.session import Rows, Session
 from meisa_cdc.source.statements import Approved, Statement
 
@@ -146,6 +146,12 @@ class Following:
         told = self._tell()
         return None if isinstance(told, FullScan) else told.upto
 
+    @property
+    def seen(self) -> Seen | None:
+        """What the log told; None where it was not asked."""
+        log = None if self._told is None else self.session.log
+        return None if log is None else log.seen
+
     def _tell(self) -> Told | FullScan:
         if self._told is None:
             log = self.session.log
@@ -170,12 +176,17 @@ def unsuited(derivation: Derivation) -> FullScan | None:
 
 
 def _gap(derivation: Derivation, standing: Standing) -> FullScan | None:
-    for table, columns in needed(derivation).items():
+    known = needed(derivation)
+    for table, columns in wanted(derivation).items():
         kept = standing.tables.get(table)
         if kept is None:
             return FullScan(reason=f"changes of {table} are not kept", advice=SET_UP)
-        missing = sorted(columns - set(kept.before))
+        missing = sorted(known[table] - set(kept.before))
         if missing:
             reason = f"changes of {table} do not tell what {missing[0]} was"
+            return FullScan(reason=reason, advice=SET_UP)
+        untold = sorted(columns - set(columns if kept.told is None else kept.told))
+        if untold:
+            reason = f"changes of {table} do not tell of {untold[0]}"
             return FullScan(reason=reason, advice=SET_UP)
     return None

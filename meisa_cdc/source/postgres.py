@@ -23,6 +23,7 @@ from meisa_cdc.source.postgres_transaction import (
     PostgresTransaction,
     first_line,
 )
+from meisa_cdc.source.postgres_trigger_log import PostgresTriggerLog
 from meisa_cdc.source.postgres_types import TypesOfResults
 from meisa_cdc.source.session import BATCH, Rows
 from meisa_cdc.source.slot import SlotLog
@@ -58,9 +59,13 @@ class PostgresSession:
 
     @cached_property
     def log(self) -> ChangeLog | None:
-        """The slot, where there is one."""
-        log = SlotLog(transaction=self._transaction, url=self._url, name=self._log_name)
-        return log if log.exists() else None
+        """The slot, where there is one; otherwise what triggers write."""
+        kinds: tuple[type[SlotLog | PostgresTriggerLog], ...] = (SlotLog, PostgresTriggerLog)
+        logs = (
+            kind(transaction=self._transaction, url=self._url, name=self._log_name)
+            for kind in kinds
+        )
+        return next((log for log in logs if log.exists()), None)
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:

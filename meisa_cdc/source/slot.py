@@ -86,6 +86,18 @@ from unnest($1::text[], $2::text[]) setting(name, value)
 ColumnShape = tuple[str, int, int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A slot that a snapshot was told from."""
+
+    url: URL
+    name: str
+
+    def acknowledge(self, upto: int) -> None:
+        """Let the server forget what lies before a place. Raises SourceUnavailable."""
+        acknowledge(self.url, self.name, upto)
+
+
 @dataclass(slots=True, kw_only=True)
 class SlotLog:
     """`ChangeLog` by a slot, beside a snapshot of Postgres."""
@@ -94,6 +106,7 @@ class SlotLog:
     url: URL
     #: What the publication and the slot are called.
     name: str
+    seen: "Seen | None" = None
     _start: int = 0
     _standing: Standing | FullScan | None = None
     _tables: dict[int, str] = field(default_factory=dict)
@@ -134,6 +147,7 @@ class SlotLog:
     def told(self, wanted: Columns) -> Told | FullScan:
         """Return what changed, read on a connection of its own after the snapshot was opened."""
         self.standing()
+        self.seen = Seen(url=self.url, name=self.name)
         visible = Visible.parse(str(self.transaction.execute(VISIBLE)[0][0]))
         try:
             with closing(connect(self.url)) as connection:

@@ -15,6 +15,7 @@ from meisa_cdc.core.mapping import Column, Mapping
 from meisa_cdc.core.values import canonical_key
 from meisa_cdc.source.affected.answers import Catalogue, Derivation, FullScan
 from meisa_cdc.source.captures import capture_of, may_follow
+from meisa_cdc.source.changelog import Seen
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL
 from meisa_cdc.source.engines import app_url, dialect_of, place_of
 from meisa_cdc.source.following import Derivations, Following
@@ -27,6 +28,7 @@ from meisa_cdc.source.statements import (
     approve,
     keys_alone,
 )
+from meisa_cdc.source.trigger_names import Names
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -87,6 +89,8 @@ class AppDatabase:
         self._variables = dict(variables or {})
         self._approved: dict[str, Approved] = {}
         self.derivations = Derivations()
+        #: What the log told the last snapshot that asked it.
+        self._seen: Seen | None = None
 
     def __repr__(self) -> str:
         return f"AppDatabase({place_of(self.url)})"
@@ -103,6 +107,7 @@ class AppDatabase:
             yield view
             view.end()
             session.finish()
+            self._seen = view.seen or self._seen
         finally:
             session.close()
             # Of a reading that is still open, nobody wants to know how it ends any more.
@@ -155,9 +160,13 @@ class AppDatabase:
 
     def acknowledge(self, upto: int) -> None:
         """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""
-        from meisa_cdc.source.slot import acknowledge
+        if self._seen is not None:
+            self._seen.acknowledge(upto)
+        elif self.dialect is POSTGRESQL:
+            from meisa_cdc.source.slot import acknowledge
 
-        acknowledge(self.url, self.log, upto)
+            # To cut off a slot, nobody needs to remember what was seen.
+            acknowledge(self.url, self.log, upto)
 
     def protect(self) -> str | None:
         """Drop our log of changed rows where it keeps too much; return why, for people.
@@ -177,7 +186,8 @@ class AppDatabase:
         """
         from meisa_cdc.source.catalogue import write_rights
 
-        return write_rights(self.url, ours=ours)
+        log = Names(name=self.log)
+        return write_rights(self.url, ours={*ours, log.changes, log.log})
 
     def tables(self) -> "list[Table]":
         """Return the tables that are seen without naming a schema. Raises SourceUnavailable."""
@@ -336,6 +346,11 @@ class DatabaseSnapshot:
     def upto(self) -> int | None:
         """Return the place up to which the log may be cut off once what was read is stored."""
         return self._following.upto()
+
+    @property
+    def seen(self) -> "Seen | None":
+        """What the log of changed rows told; None where it was not asked."""
+        return self._following.seen
 
     def capture(self, mapping: Mapping) -> Capture:
         """Return how a mapping's changes are found, and why. Raises as `columns` does."""
