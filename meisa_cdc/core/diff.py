@@ -152,7 +152,10 @@ def _is_plain(readings: Sequence[Reading], claims: Sequence[Claim]) -> bool:
     for claim in claims:
         if claim.leaves is not None:
             return False
-    return not any([reading.has_tags for reading in readings])
+    for reading in readings:
+        if reading.has_tags:
+            return False
+    return True
 
 
 def _first(

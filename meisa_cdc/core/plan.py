@@ -133,14 +133,12 @@ class Tallies:
             self.sole[changes[0].field] += 1
         surprising = {change.mapping for change in changes if change.new_in_this_pass}
         (self.changed if comparison.known else self.created).update(surprising)
-        told: dict[str, list[object]] = {mapping: [] for mapping in surprising}
+        told: dict[str, list[object]] = {}
         for change in _by_field(changes):
-            old, new = change.old, change.new
-            if isinstance(old, NESTED) or isinstance(new, NESTED):
-                old, new = _unordered(old), _unordered(new)
-            if change.mapping not in told:
-                told[change.mapping] = []
-            told[change.mapping].append((change.field, old, new))
+            line: tuple[object, ...] = change.field, change.old, change.new
+            if isinstance(change.old, NESTED) or isinstance(change.new, NESTED):
+                line = change.field, _unordered(change.old), _unordered(change.new)
+            told.setdefault(change.mapping, []).append(line)
         for mapping, lines in told.items():
             self._hash(mapping, comparison.external_id, lines)
 

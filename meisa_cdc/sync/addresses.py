@@ -55,7 +55,7 @@ class Addresses:
 
     def _seen_by(self, key: str, claims: list[Claim]) -> list[Claim]:
         """Return the claims with what becomes of those who hold the address and leave it."""
-        if all([claim.observes or claim.external_id == key for claim in claims]):
+        if all(claim.observes or claim.external_id == key for claim in claims):
             return claims
         if any(claim.holds for claim in claims if claim.external_id == key):
             return claims
