@@ -149,13 +149,9 @@ def _removed(contact: Contact, person: Staged, identity: str) -> Comparison:
 
 def _is_plain(readings: Sequence[Reading], claims: Sequence[Claim]) -> bool:
     """Tell whether there are neither tags nor an inheritance to think of."""
-    for claim in claims:
-        if claim.leaves is not None:
-            return False
-    for reading in readings:
-        if reading.has_tags:
-            return False
-    return True
+    if any(claim.leaves is not None for claim in claims):
+        return False
+    return not any(reading.has_tags for reading in readings)
 
 
 def _first(
