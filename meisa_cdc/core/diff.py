@@ -164,14 +164,9 @@ def _first(
 ) -> Comparison:
     """Return what a pass means for a contact that is new to us and may be used."""
     seen: list[tuple[Reading, Staged | None]] = []
-    troubled = False
     for reading in readings:
         row = staged.get(reading.mapping.name)
-        if row is None:
-            row = reading.absence if reading.covers_new else None
-        elif row.errors or row.duplicate:
-            troubled = True
-        seen.append((reading, row))
+        seen.append((reading, reading.absence if row is None and reading.covers_new else row))
     changes = first_changes(seen)
     return Comparison(
         external_id,
@@ -179,7 +174,7 @@ def _first(
         first_contact(external_id, changes, first_load=first_load, now=now),
         changes,
         (),
-        tuple(_field_problems(external_id, staged)) if troubled else (),
+        tuple(_field_problems(external_id, staged)),
         _lost(staged),
         _observed(seen),
     )

@@ -54,13 +54,12 @@ def first_contact(
     external_id: str, changes: tuple[FieldChange, ...], *, first_load: bool, now: float
 ) -> Contact:
     """Return a contact with all that is to be sent of it; `now` in epoch seconds."""
-    if not changes:
-        return Contact(external_id=external_id, first_load=first_load)
+    rank = int(Priority.BACKGROUND if first_load else Priority.URGENT)
     return Contact(
         external_id=external_id,
         first_load=first_load,
         pending={change.field: change.new for change in changes},
         novel=frozenset([change.field for change in changes if change.novel]),
-        since=now,
-        rank=int(Priority.BACKGROUND if first_load else Priority.URGENT),
+        since=now if changes else None,
+        rank=rank if changes else None,
     )
