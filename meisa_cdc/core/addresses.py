@@ -38,10 +38,11 @@ def email_conflict(external_id: str, claims: Sequence[Claim]) -> tuple[str, str]
     Meisa merges contacts by address. The one that Meisa already has under it goes on; where
     there is none such, all who want it are refused, since any choice could mix up two people.
     """
-    others = sorted(
-        (c for c in claims if c.external_id != external_id), key=lambda claim: claim.external_id
-    )
-    if not others or any(c.holds for c in claims if c.external_id == external_id):
+    others = [claim for claim in claims if claim.external_id != external_id]
+    if not others:
+        return None
+    others.sort(key=lambda claim: claim.external_id)
+    if any(c.holds for c in claims if c.external_id == external_id):
         return None
     for claim in others:
         if claim.holds and claim.observes:

@@ -151,8 +151,7 @@ class Staged(NamedTuple):
     place: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(NamedTuple):
     """One contact's relation to an e-mail address."""
 
     external_id: str

@@ -30,7 +30,10 @@ from meisa_cdc.core.fields import (
     value_of,
 )
 from meisa_cdc.core.mapping import Priority
+from meisa_cdc.core.newcomers import first_changes, first_contact
 from meisa_cdc.core.values import canonical_email, same
+
+NONE: frozenset[str] = frozenset()
 
 
 class Action(StrEnum):
@@ -98,12 +101,19 @@ def compare(
     held, or whose row is as it was. `claims` are the relations of contacts to its e-mail.
     """
     person = staged.get(identity)
-    blank = Contact(external_id=external_id, present=False, first_load=first_load)
-    contact = known or blank
 
     # A key that only other mappings have, and we never had: not a contact.
     if known is None and (person is None or not person.row):
         return Comparison(external_id=external_id, action=Action.ORPHAN, contact=None)
+
+    # Nobody knows anything of it, and nobody left it anything.
+    if known is None and person is not None and _is_plain(readings, claims):
+        problem = _identity_problem(external_id, person, identity, claims)
+        if problem is None:
+            return _first(external_id, staged, readings, first_load=first_load, now=now)
+        return _invalid(external_id, None, problem, identity)
+
+    contact = known or Contact(external_id=external_id, present=False, first_load=first_load)
 
     # The account was deleted, or filtered away. Meisa keeps the contact; we send nothing more.
     if person is not None and not person.row:
@@ -114,9 +124,9 @@ def compare(
         return Comparison(external_id=external_id, action=Action.REMOVED, contact=None, known=True)
 
     # Its key is there twice, or its address is unusable or somebody else's.
-    problem = _identity_problem(contact, person, identity, claims)
+    problem = _identity_problem(external_id, person, identity, claims)
     if problem is not None:
-        return _invalid(contact, known, problem, identity)
+        return _invalid(external_id, known, problem, identity)
 
     # It was marked unusable earlier, and identity was not read again since.
     if contact.invalid and person is None:
@@ -137,14 +147,53 @@ def _removed(contact: Contact, person: Staged, identity: str) -> Comparison:
     )
 
 
+def _is_plain(readings: Sequence[Reading], claims: Sequence[Claim]) -> bool:
+    """Tell whether there are neither tags nor an inheritance to think of."""
+    if any(claim.leaves is not None for claim in claims):
+        return False
+    return not any(reading.has_tags for reading in readings)
+
+
+def _first(
+    external_id: str,
+    staged: Dict[str, Staged],
+    readings: Sequence[Reading],
+    *,
+    first_load: bool,
+    now: float,
+) -> Comparison:
+    """Return what a pass means for a contact that is new to us and may be used."""
+    seen: list[tuple[Reading, Staged | None]] = []
+    for reading in readings:
+        row = staged.get(reading.mapping.name)
+        seen.append((reading, reading.absence if row is None and reading.covers_new else row))
+    changes = first_changes(seen)
+    return Comparison(
+        external_id,
+        Action.CREATE if changes else Action.UNCHANGED,
+        first_contact(external_id, changes, first_load=first_load, now=now),
+        changes,
+        (),
+        tuple(_field_problems(external_id, staged)),
+        _lost(staged),
+        _observed(seen),
+    )
+
+
+def _lost(staged: Dict[str, Staged]) -> frozenset[str]:
+    """Return the mappings that had a row and have none now."""
+    lost = [name for name, seen in staged.items() if seen.had_row and not seen.row]
+    return frozenset(lost) if lost else NONE
+
+
 def _invalid(
-    contact: Contact, known: Contact | None, problem: Invalid, identity: str
+    external_id: str, known: Contact | None, problem: Invalid, identity: str
 ) -> Comparison:
     marked = (
         None if known is None else replace(known, invalid=problem.code, rank=None, present=True)
     )
     return Comparison(
-        external_id=contact.external_id,
+        external_id=external_id,
         action=Action.INVALID,
         contact=marked,
         invalid=(problem,),
@@ -154,24 +203,28 @@ def _invalid(
 
 
 def _identity_problem(
-    contact: Contact, person: Staged | None, identity: str, claims: Sequence[Claim]
+    external_id: str, person: Staged | None, identity: str, claims: Sequence[Claim]
 ) -> Invalid | None:
-    def problem(code: str, message: str) -> Invalid:
-        return Invalid(
-            mapping=identity, external_id=contact.external_id, code=code, message=message
-        )
+    found = None if person is None else _row_problem(person)
+    if found is None:
+        found = email_conflict(external_id, claims)
+    if found is None:
+        return None
+    code, message = found
+    return Invalid(mapping=identity, external_id=external_id, code=code, message=message)
 
-    if person is not None:
-        if person.duplicate:
-            return problem("key_duplicate", person.duplicate)
-        if EMAIL in person.errors:
-            return problem(*person.errors[EMAIL])
-        try:
-            canonical_email(person.values.get(EMAIL))
-        except InvalidValue as error:
-            return problem(error.code, error.message)
-    taken = email_conflict(contact.external_id, claims)
-    return None if taken is None else problem(*taken)
+
+def _row_problem(person: Staged) -> tuple[str, str] | None:
+    """Return (code, message) of what makes identity's row unusable."""
+    if person.duplicate:
+        return "key_duplicate", person.duplicate
+    if EMAIL in person.errors:
+        return person.errors[EMAIL]
+    try:
+        canonical_email(person.values.get(EMAIL))
+    except InvalidValue as error:
+        return error.code, error.message
+    return None
 
 
 def _differences(
@@ -207,7 +260,7 @@ def _differences(
         changes=causing,
         riding=riding,
         invalid=tuple(problems),
-        lost=frozenset(n for n, s in staged.items() if s.had_row and not s.row),
+        lost=_lost(staged),
         observed=_observed(seen),
         known=known is not None,
     )

@@ -63,6 +63,16 @@ class Reading:
         """The fields."""
         return frozenset(each.name for each in self.fields)
 
+    @cached_property
+    def has_tags(self) -> bool:
+        """Whether any of the fields is a list of tags."""
+        return any(each.is_tags for each in self.fields)
+
+    @cached_property
+    def absence(self) -> Staged:
+        """What was seen of a contact without a row."""
+        return Staged(row=False, fingerprint=self.missing)
+
 
 def _yielded(mapping: Mapping, column: str) -> Yielded:
     return Yielded(
@@ -99,7 +109,7 @@ def seen_of(contact: Contact, staged: Dict[str, Staged], reading: Reading) -> St
     """Return what was seen, inferring the missing row of a contact that was just noticed."""
     seen = staged.get(reading.mapping.name)
     if seen is None and reading.covers_new and (contact.ref is None or not contact.present):
-        return Staged(row=False, fingerprint=reading.missing)
+        return reading.absence
     return seen
 
 

@@ -73,11 +73,14 @@ def canonical_email(value: object) -> str:
     email = value.strip() if isinstance(value, str) else str(value)
     if not email:
         raise InvalidValue("email_missing", "the e-mail is empty")
-    if len(email) > MAX_EMAIL_LENGTH or not EMAIL.fullmatch(email) or CONTROL.search(email):
+    unprintable = not email.isprintable() and CONTROL.search(email)
+    if len(email) > MAX_EMAIL_LENGTH or unprintable or not EMAIL.fullmatch(email):
         raise InvalidValue("email_malformed", f"{shortened(email)} is not an e-mail address")
     return email
 
 
 def email_key(email: str) -> str:
     """Return what two spellings of one address share."""
+    if email.isascii():
+        return email.strip().lower()
     return unicodedata.normalize("NFC", email.strip().casefold())

@@ -127,18 +127,20 @@ class Tallies:
         if action not in (Action.CREATE, Action.UPDATE) or comparison.contact is None:
             return
         self.requests += tags.requests(comparison.contact)
-        causes = [change.field for change in comparison.changes]
-        self.by_field.update(causes)
-        if len(causes) == 1:
-            self.sole[causes[0]] += 1
-        surprising = {c.mapping for c in comparison.changes if c.new_in_this_pass}
+        changes = comparison.changes
+        self.by_field.update([change.field for change in changes])
+        if len(changes) == 1:
+            self.sole[changes[0].field] += 1
+        surprising = {change.mapping for change in changes if change.new_in_this_pass}
         (self.changed if comparison.known else self.created).update(surprising)
         told: dict[str, list[object]] = {}
-        for change in _by_field(comparison.changes):
-            line = change.field, _unordered(change.old), _unordered(change.new)
+        for change in _by_field(changes):
+            line: tuple[object, ...] = change.field, change.old, change.new
+            if isinstance(change.old, NESTED) or isinstance(change.new, NESTED):
+                line = change.field, _unordered(change.old), _unordered(change.new)
             told.setdefault(change.mapping, []).append(line)
-        for mapping, changes in told.items():
-            self._hash(mapping, comparison.external_id, changes)
+        for mapping, lines in told.items():
+            self._hash(mapping, comparison.external_id, lines)
 
     def _hash(self, mapping: str, external_id: str, changes: list[object]) -> None:
         """Add what becomes of a contact; no changes: its row is gone."""

@@ -21,6 +21,7 @@ from meisa_cdc.core.keys import MAX_EMAIL_LENGTH, canonical_email, canonical_key
 from meisa_cdc.core.spelling import moment_in, number_in, shortened, truth_in
 
 __all__ = [
+    "EDITION",
     "FIELD_TYPES",
     "MAX_EMAIL_LENGTH",
     "NESTED",
@@ -42,6 +43,8 @@ Value: TypeAlias = bool | int | float | str | list["Value"] | dict[str, "Value"]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "json"]
 FIELD_TYPES: tuple[str, ...] = get_args(FieldType)
 
+#: Grows with every change of what some value's canonical form is: rows are compared anew then.
+EDITION = 1
 #: Values that hold others; as a tuple, since `list | dict` would be made anew at each question.
 NESTED = (list, dict)
 #: Beyond this a double no longer holds every integer.

@@ -84,7 +84,7 @@ class SqlObservations:
         parameters = {"mapping": mapping, "keys": bound(keys, file=self._file)}
         rows = self._database.rows(self._observed, parameters)
         return {
-            key: Seen(ref, bool(present), fingerprint, bool(row), place)
+            key: Seen(ref, present == 1, fingerprint, row == 1, place)
             for key, ref, present, fingerprint, row, place in rows
         }
 

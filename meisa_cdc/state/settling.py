@@ -1,8 +1,7 @@
 """Deciding a batch of contacts anew, and writing what comes of it."""
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -40,8 +39,8 @@ class _Batch:
     last: int = sys.maxsize
     #: How many of the rows are new.
     new: int = 0
-    #: (mapping name, ref) -> observation, None where it is forgotten.
-    observed: dict[tuple[str, int], Observation | None] = field(default_factory=dict)
+    #: Mapping name -> ref -> observation, None where it is forgotten.
+    observed: dict[str, dict[int, Observation | None]] = field(default_factory=dict)
     #: Refs of contacts that are gone: whatever was observed of them is forgotten.
     gone: list[int] = field(default_factory=list)
 
@@ -108,7 +107,7 @@ class Settling:
                 batch.rows.append(after)
             if after.present:
                 for name, seen in settled.observed.items():
-                    batch.observed[name, after.id] = seen
+                    batch.observed.setdefault(name, {})[after.id] = seen
             elif row is not None and row.present:
                 batch.gone.append(row.id)
         if batch.new:
@@ -116,52 +115,40 @@ class Settling:
         return batch
 
     def _observe(self, connection: Connection, batch: _Batch) -> None:
-        ids = mapping_ids(connection, {name for name, _ in batch.observed})
-        wanted = {(ids[name], ref): seen for (name, ref), seen in batch.observed.items()}
-        before = self._observed_before(connection, ids, batch, wanted)
-        wanted |= {pair: None for pair in before if pair not in wanted}
         write: list[tuple[int, int, bytes, bool, int | None]] = []
-        forget: dict[int, list[int]] = {}
-        covered: Counter[int] = Counter()
-        settled: Counter[int] = Counter()
-        for (mapping, ref), seen in wanted.items():
-            was = before.get((mapping, ref))
-            if seen == was:
-                continue
-            covered[mapping] += (seen is not None and seen.row) - (was is not None and was.row)
-            settled[mapping] += (seen is not None) - (was is not None)
-            if seen is None:
-                forget.setdefault(mapping, []).append(ref)
-            else:
+        for name, mapping in mapping_ids(connection, batch.observed.keys()).items():
+            wanted = batch.observed.get(name, {})
+            refs = [ref for ref in wanted if ref <= batch.last] + batch.gone
+            before = self._observed_before(connection, mapping, refs)
+            forget = [ref for ref in before if wanted.get(ref) is None]
+            if forget:
+                parameters = {"mapping": mapping, "refs": bound(forget, file=self._file)}
+                connection.execute(self._forget, parameters)
+            covered, settled = -sum(before[ref].row for ref in forget), -len(forget)
+            # The table is a tree over these two: written in its order, a batch touches few pages.
+            for ref in sorted(wanted):
+                seen, was = wanted[ref], before.get(ref)
+                if seen is None or seen == was:
+                    continue
+                covered += seen.row - (was is not None and was.row)
+                settled += was is None
                 write.append((mapping, ref, *seen))
-        # The table is a tree over these two: written in its order, a batch touches few pages.
-        self._write_observed(connection, sorted(write))
-        for mapping, refs in forget.items():
-            parameters = {"mapping": mapping, "refs": bound(refs, file=self._file)}
-            connection.execute(self._forget, parameters)
-        for mapping, rows in covered.items():
-            if rows or settled[mapping]:
-                more = {"mapping": mapping, "rows": rows, "all": settled[mapping]}
+            if covered or settled:
+                more = {"mapping": mapping, "rows": covered, "all": settled}
                 connection.execute(_COUNT, more)
+        self._write_observed(connection, write)
 
     def _observed_before(
-        self,
-        connection: Connection,
-        ids: dict[str, int],
-        batch: _Batch,
-        wanted: dict[tuple[int, int], Observation | None],
-    ) -> dict[tuple[int, int], Observation]:
-        """Return what was on record for what is written, and for contacts that are gone."""
-        known = {ref for _, ref in wanted if ref <= batch.last}
-        found: dict[tuple[int, int], Observation] = {}
-        for mapping in ids.values():
-            refs = [ref for ref in known if (mapping, ref) in wanted] + batch.gone
-            if not refs:
-                continue
-            parameters = {"mapping": mapping, "refs": bound(refs, file=self._file)}
-            for ref, fingerprint, row, place in connection.execute(self._before, parameters):
-                found[mapping, ref] = Observation(fingerprint, bool(row), place)
-        return found
+        self, connection: Connection, mapping: int, refs: Sequence[int]
+    ) -> dict[int, Observation]:
+        """Return what was on record of these contacts."""
+        if not refs:
+            return {}
+        parameters = {"mapping": mapping, "refs": bound(refs, file=self._file)}
+        return {
+            ref: Observation(fingerprint, bool(row), place)
+            for ref, fingerprint, row, place in connection.execute(self._before, parameters)
+        }
 
 
 def _last_ref(connection: Connection) -> int:
@@ -171,10 +158,10 @@ def _last_ref(connection: Connection) -> int:
     return last
 
 
-def mapping_ids(connection: Connection, names: set[str]) -> dict[str, int]:
+def mapping_ids(connection: Connection, names: Collection[str]) -> dict[str, int]:
     """Return the ids of all mappings by name; new ones are added."""
     ids: dict[str, int] = {row.name: row.id for row in connection.execute(_MAPPINGS)}
-    for name in sorted(names - ids.keys()):
+    for name in sorted(set(names) - ids.keys()):
         row = {"name": name, "digest": "", "columns": "[]", "covered": 0}
         added = connection.execute(insert(mappings).values(row))
         (ids[name],) = added.inserted_primary_key or (0,)

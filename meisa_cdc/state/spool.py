@@ -157,8 +157,9 @@ class TemporarySpool:
     def claims(self, mapping: str, email_keys: Sequence[str]) -> list[Claim]:
         """Return the contacts observed with these addresses in this pass (`holds` is False)."""
         emails = bound(email_keys, file=True)
+        # By position, since every contact of a first load comes along here twice.
         return [
-            Claim(external_id=key, email_key=email, holds=False, observes=True)
+            Claim(key, email, False, True)  # noqa: FBT003
             for email, key in self._rows(_CLAIMS, mapping=self._number(mapping), emails=emails)
         ]
 

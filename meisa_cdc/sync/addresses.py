@@ -1,7 +1,7 @@
 """Who goes by which e-mail address: what the state holds, overlaid with what this pass saw."""
 
 from collections.abc import Mapping as Dict, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from meisa_cdc.core.contact import EMAIL, Claim, Contact, Staged
@@ -67,8 +67,11 @@ class Addresses:
         ]
 
     def _of(self, addresses: Sequence[str]) -> dict[str, list[Claim]]:
+        stored, current = self._stored(addresses), self._current(addresses)
+        if not stored and len({claim.email_key for claim in current}) == len(current):
+            return {claim.email_key: [claim] for claim in current}
         by_address: dict[str, dict[str, Claim]] = {}
-        for claim in [*self._stored(addresses), *self._current(addresses)]:
+        for claim in [*stored, *current]:
             owners = by_address.setdefault(claim.email_key, {})
             earlier = owners.get(claim.external_id)
             owners[claim.external_id] = claim if earlier is None else _both(earlier, claim)
@@ -83,8 +86,8 @@ class Addresses:
         if holder is None:
             return claim
         if self._gone(holder):
-            return replace(claim, leaves=frozenset(holder.ledger))
-        return replace(claim, circular=self._leads_to(asking, holder))
+            return claim._replace(leaves=frozenset(holder.ledger))
+        return claim._replace(circular=self._leads_to(asking, holder))
 
     def _gone(self, contact: Contact) -> bool:
         key = contact.external_id
@@ -125,7 +128,7 @@ class Addresses:
         # What this pass saw of a contact replaces what was observed of it before.
         unread = self._as_before([claim.external_id for claim in stored if claim.observes])
         return [
-            replace(claim, observes=claim.observes and claim.external_id in unread)
+            claim._replace(observes=claim.observes and claim.external_id in unread)
             for claim in stored
         ]
 
@@ -146,4 +149,4 @@ class Addresses:
 
 def _both(one: Claim, other: Claim) -> Claim:
     """Return what two relations of a contact to one address come to."""
-    return replace(other, holds=one.holds or other.holds, observes=one.observes or other.observes)
+    return other._replace(holds=one.holds or other.holds, observes=one.observes or other.observes)

@@ -136,15 +136,17 @@ class Captured:
 
 def mark(bits: bytearray, ref: int) -> bool:
     """Set a contact's bit; return whether it was set before."""
-    place, bit = divmod(ref, 8)
+    place, bit = ref >> 3, 1 << (ref & 7)
     if place >= len(bits):
         bits.extend(bytes(place + GROWTH - len(bits)))
-    before = bool(bits[place] & (1 << bit))
-    bits[place] |= 1 << bit
-    return before
+    before = bits[place]
+    if before & bit:
+        return True
+    bits[place] = before | bit
+    return False
 
 
 def is_marked(bits: bytearray, ref: int) -> bool:
     """Tell whether a contact's bit is set."""
-    place, bit = divmod(ref, 8)
-    return place < len(bits) and bool(bits[place] & (1 << bit))
+    place = ref >> 3
+    return place < len(bits) and bits[place] & (1 << (ref & 7)) != 0

@@ -163,8 +163,10 @@ class Judge:
         released: Dict[str, Dict[str, bytes]],
         unreleased: set[str],
     ) -> Callable[[str, Contact | None], Settled]:
+        held_for_all = self._held_for_all
+
         def decide(key: str, contact: Contact | None) -> Settled:
-            held = self._held_for_all
+            held = held_for_all
             if released:
                 full = self._compare(key, contact, staged[key], claims[key], held)
                 for each in self._approved:
@@ -194,7 +196,7 @@ class Judge:
         return compare(
             key,
             contact,
-            {name: seen for name, seen in staged.items() if name not in held},
+            {n: seen for n, seen in staged.items() if n not in held} if held else staged,
             self._readings(held),
             identity=self.captured.identity,
             claims=claims,

@@ -1,13 +1,19 @@
-"""Rows as the app database yields them -> keys, canonical values and fingerprints."""
+"""Rows as the app database yields them -> keys, canonical values and fingerprints.
+
+The fingerprint of a row is one of what the driver returned, not of its canonical values: those
+are a function of the former, so that a row as it was needs no reading. A row that the database
+spells otherwise without meaning anything else is compared once more, and found to be the same.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
+from hashlib import blake2b
 
 from meisa_cdc.core.contact import ATTRIBUTES, KEY_COLUMN, SOURCE, SOURCES
 from meisa_cdc.core.errors import InvalidValue
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.tags import is_tags
-from meisa_cdc.core.values import FieldType, Value, fingerprint, reader
+from meisa_cdc.core.values import EDITION, FieldType, Value, fingerprint, reader
 
 #: Characters of a value, and of a row, that a message quotes.
 MOST_OF_A_VALUE = 60
@@ -20,18 +26,33 @@ class Observer:
     def __init__(self, mapping: Mapping, columns: Sequence[str], zone: tzinfo) -> None:
         #: Where the key stands in a row.
         self.key = columns.index(KEY_COLUMN)
-        self._salt = _salt(mapping, zone)
         self._columns = tuple(columns)
+        self._width = len(self._columns)
+        # Once for all rows; each goes on with a copy.
+        self._hash = blake2b(digest_size=16)
+        self._hash.update(f"{_salt(mapping, zone)} {self._columns!r}\0".encode())
         self._fields = [
             (place, column, _reader(mapping, column, zone))
             for place, column in enumerate(columns)
             if column != KEY_COLUMN
         ]
 
-    def observe(
-        self, row: Sequence[object]
-    ) -> tuple[dict[str, Value], dict[str, tuple[str, str]], bytes]:
-        """Return a row's values, the codes of those that have none, and the fingerprint."""
+    def fingerprint(self, row: Sequence[object]) -> bytes:
+        """Return 16 bytes that stand for a row as the driver returned it, its place left out.
+
+        Two rows with the same one have the same canonical values, or none: what has any shows
+        all of itself when it is printed. Empty: the row cannot be printed, and equals none.
+        """
+        try:
+            printed = repr(row[: self._width])
+        except (RecursionError, ValueError):
+            return b""
+        copy = self._hash.copy()
+        copy.update(printed.encode(errors="backslashreplace"))
+        return copy.digest()
+
+    def observe(self, row: Sequence[object]) -> tuple[dict[str, Value], dict[str, tuple[str, str]]]:
+        """Return a row's values, and the codes of those that have none."""
         values: dict[str, Value] = {}
         errors: dict[str, tuple[str, str]] = {}
         for place, column, read in self._fields:
@@ -40,7 +61,7 @@ class Observer:
                 values[column] = None if raw is None else read(raw)
             except InvalidValue as error:
                 errors[column] = (error.code, error.message)
-        return values, errors, fingerprint(values, self._salt)
+        return values, errors
 
     def told(self, row: Sequence[object]) -> str:
         """Return a row for a message."""
@@ -90,8 +111,9 @@ def _tags(column: str, value: Value) -> Value:
 
 
 def _salt(mapping: Mapping, zone: tzinfo) -> str:
-    # An edited file or another zone may read the same row differently, so all is looked at anew.
-    return f"{mapping.digest} {zone}"
+    # An edited file, another zone or a newer version of ours may read the same row differently, so
+    # all is looked at anew.
+    return f"{EDITION} {mapping.digest} {zone}"
 
 
 def missing_fingerprint(mapping: Mapping, columns: Iterable[str], zone: tzinfo) -> bytes:

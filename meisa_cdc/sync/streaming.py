@@ -55,35 +55,41 @@ class Stream:
         """Spool what differs."""
         parsed = list(self._keyed(batch))
         known = self.contacts.observed(self.mapping.name, [key for key, *_ in parsed])
-        observe = self.observer.observe
+        fingerprint = self.observer.fingerprint
         entries: list[tuple[str, Staged, str]] = []
         fresh: set[str] = set()
-        for key, row, place in self._with_contact(parsed, known):
+        for each in self._with_contact(parsed, known):
+            key, row, place = each
             record = known.get(key)
-            if record is not None and self._is_second(record):
+            if record is None:
+                fresh.add(key)
+                entries.append(self._entry(each, fingerprint(row), had_row=False))
+                continue
+            if self._is_second(record):
                 entries.append((key, self._duplicate(row, record), ""))
                 continue
-            fresh.add(key)
-            values, errors, mark_of_row = observe(row)
-            if record is not None:
-                self.still += record.row
-                self.lacking += record.present and record.fingerprint is None
-                # What is unusable is judged every time.
-                if self.taken is not None and record.row and place != record.place:
-                    self.taken.moved = True
-                same = record.fingerprint == mark_of_row and record.present and not errors
-                if same and (place is None or place == record.place):
-                    continue
-            staged = Staged(
-                values=values,
-                errors=errors,
-                fingerprint=mark_of_row,
-                had_row=record is not None and record.row,
-                place=place,
-            )
-            entries.append((key, staged, self._address(staged)))
+            self.rows += 1
+            self.still += record.row
+            print_of_row = fingerprint(row)
+            same = print_of_row == record.fingerprint and record.present and print_of_row != b""
+            # An unusable row has nothing on record, so that it is judged every time.
+            if same and (place is None or place == record.place):
+                continue
+            self.lacking += record.present and record.fingerprint is None
+            if self.taken is not None and record.row and place != record.place:
+                self.taken.moved = True
+            entries.append(self._entry(each, print_of_row, had_row=record.row))
         self.rows += len(fresh)
         self._put(entries)
+
+    def _entry(
+        self, parsed: Parsed, print_of_row: bytes, *, had_row: bool
+    ) -> tuple[str, Staged, str]:
+        """Return what the spool is given of a row."""
+        key, row, place = parsed
+        values, errors = self.observer.observe(row)
+        staged = Staged(values, errors, print_of_row, True, had_row, "", place)  # noqa: FBT003
+        return key, staged, self._address(staged)
 
     def _keyed(self, batch: Iterable[Sequence[object]]) -> Iterator[Parsed]:
         key, placed = self.observer.key, self.placed
@@ -114,14 +120,17 @@ class Stream:
         captured = self.captured
         strangers = [key for key, *_ in parsed if key not in known]
         new = self.spool.having(captured.identity, strangers) if strangers else set()
+        read, people = captured.identity not in captured.failures, captured.people
         for each in parsed:
             record = known.get(each[0])
             was = record is not None and record.present
             if record is None:
                 exists = each[0] in new
+            elif people is None:
+                exists = was
             else:
-                exists = was if captured.people is None else captured.has(record.ref, present=was)
-            if not exists and captured.identity not in captured.failures:
+                exists = is_marked(people, record.ref) or captured.has(record.ref, present=was)
+            if not exists and read:
                 self.orphans += 1
             # Identity may turn out to be held: then nobody who was there is gone.
             if exists or was:
@@ -138,7 +147,7 @@ class Stream:
 
     def _duplicate(self, row: Sequence[object], record: Seen) -> Staged:
         self.duplicates += 1
-        values, _, _ = self.observer.observe(row)
+        values, _ = self.observer.observe(row)
         text = f"the key has more than one row: {told(values.items())}, and another"
         return Staged(duplicate=text, had_row=record.row, values=values)
 

@@ -231,7 +231,7 @@ def test_f44_until_the_heir_was_accepted_all_is_in_doubt():
     """The first owner may return, and then still has the address."""
     found = contested(replace(KNOWN, rank=1, present=False))
     assert found == replace(KNOWN, present=False, in_doubt=frozenset(KNOWN.ledger))
-    own = replace(claim("1"), email_key="old@x.com")
+    own = claim("1")._replace(email_key="old@x.com")
     back = look(found, own, who=person("old@x.com", first_name="Ada"))
     assert back.action is Action.UPDATE
     assert pending(back).keys() >= {"email", PLAN}
