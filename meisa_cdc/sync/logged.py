@@ -61,7 +61,7 @@ def _read_changed(rows: Rows, mapping: Mapping, before: Bookmark) -> bool:
     changed = rows.snapshot.changed(mapping)
     if changed is None:
         return False
-    keys = dict.fromkeys(before.again)
+    keys = dict.fromkeys(sorted(before.again))
     for batch in changed:
         keys |= dict.fromkeys(batch)
         if len(keys) > MOST_RESTRICTED:

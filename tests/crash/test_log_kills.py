@@ -8,8 +8,7 @@ import pytest
 from tests.crash.driver import STEPS
 from tests.installation import LATER, Installation, Program, deliver, until
 from tests.installation.writers import (
-    FULL,
-    SLOT,
+    LOGS,
     app_with_writers,
     differing,
     write_for,
@@ -23,9 +22,10 @@ def agrees(home: Installation, url: str, *, later: float = 0.0) -> None:
     assert (ran.failures, ran.plan.summary.requests) == ((), 0)
 
 
-def test_concurrent_writers_are_followed(tmp_path: Path, postgres_url: str):
+@pytest.mark.parametrize("log", LOGS)
+def test_concurrent_writers_are_followed(tmp_path: Path, postgres_url: str, log: str):
     """Within seconds of the last commit, though no schedule is due and nothing is read in full."""
-    with app_with_writers(tmp_path, postgres_url, *FULL, *SLOT) as (home, writers):
+    with app_with_writers(tmp_path, postgres_url, *LOGS[log]) as (home, writers):
         with home.program("run") as program:
             until(lambda: not differing(home, postgres_url))
             assert len(program.heard("pass")) == 1
@@ -39,9 +39,12 @@ def test_concurrent_writers_are_followed(tmp_path: Path, postgres_url: str):
 
 
 @pytest.mark.parametrize("step", ["before a read is recorded", "after a read is recorded"])
-def test_f01_what_the_log_told_survives_kills(tmp_path: Path, postgres_url: str, step: str):
+@pytest.mark.parametrize("log", LOGS)
+def test_f01_what_the_log_told_survives_kills(
+    tmp_path: Path, postgres_url: str, log: str, step: str
+):
     """Whoever dies before the log was cut off is told the same again, amid more changes."""
-    with app_with_writers(tmp_path, postgres_url, *FULL, *SLOT) as (home, writers):
+    with app_with_writers(tmp_path, postgres_url, *LOGS[log]) as (home, writers):
         deliver(home.settings())
         assert step in STEPS
         writers.start()

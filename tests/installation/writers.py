@@ -12,6 +12,8 @@ from typing import Any
 
 import psycopg
 
+from meisa_cdc.source.dialects import POSTGRESQL
+from meisa_cdc.source.trigger_setup import creation
 from tests.installation.place import Installation
 
 SCHEMA = """
@@ -73,6 +75,18 @@ FULL = tuple(
     f"alter table {table} replica identity full"
     for table in ("teams", "members", "subscriptions", "posts")
 )
+#: The columns that the mappings read.
+READ = {
+    "public.users": ("id", "email", "first_name"),
+    "public.teams": ("id", "name"),
+    "public.members": ("user_id", "team_id"),
+    "public.subscriptions": ("id", "user_id", "plan", "ended"),
+    "public.posts": ("author_id", "title"),
+}
+LOGS = {
+    "slot": (*FULL, *SLOT),
+    "triggers": creation(POSTGRESQL, "meisa_cdc", READ),
+}
 #: How long the writers write in tests that say nothing else.
 SECONDS = float(os.environ.get("MEISA_TEST_WRITER_SECONDS", "6"))
 

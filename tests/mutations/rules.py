@@ -30,8 +30,8 @@ RULES = (
     Rule(
         name="capture: an edited file has all its rows looked at",
         file=f"{SYNC}observing.py",
-        old='return f"{mapping.digest} {zone}"',
-        new='return f"{zone}"',
+        old='return f"{EDITION} {mapping.digest} {zone}"',
+        new='return f"{EDITION} {zone}"',
         tests=(f"{T_SYNC}rows.py", f"{T_SYNC}capture.py", f"{T_SYNC}holds.py"),
     ),
     Rule(

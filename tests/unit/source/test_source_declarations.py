@@ -55,7 +55,6 @@ def test_settings_are_taken():
         ({"priority": "urgnt"}, "priority cannot be 'urgnt' Did you mean 'urgent'?"),
         ({"priority": 1}, "priority cannot be 1"),
         ({"enabled": "yes"}, "enabled cannot be 'yes' It is true or false."),
-        ({"capture": "log"}, "capture='log' is not supported yet"),
         ({"capture": "scna"}, "capture cannot be 'scna' Did you mean 'scan'?"),
         ({"fields": ["plan"]}, "fields takes settings by column"),
         ({"fields": {"plan": "keep"}}, "the settings of 'plan' are no dict"),
