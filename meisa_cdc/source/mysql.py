@@ -11,6 +11,7 @@ from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.mysql_hashing import MysqlHashing, Shape
 from meisa_cdc.source.mysql_transaction import MySqlTransaction, code_of, said
 from meisa_cdc.source.mysql_types import family
+from meisa_cdc.source.restricting import AS_ONE, Way
 from meisa_cdc.source.session import BATCH, Rows
 from meisa_cdc.source.statements import Approved, Dress, around, check_literal
 
@@ -124,6 +125,10 @@ class MysqlSession:
         if result is not None and not self._connection.open:
             result.unbuffered_active = False
         cursor.close()
+
+    def way(self, _approved: Approved, _keys: Sequence[str], _chunks: int) -> Way:
+        """Return the one way there is."""
+        return AS_ONE
 
     def explain(self, approved: Approved) -> str:
         """Return how each table is read."""

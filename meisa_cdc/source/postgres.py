@@ -1,5 +1,6 @@
 """Postgres: how mappings are read, by a cursor and behind a savepoint each."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,6 +11,7 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 from sqlalchemy import URL
 
+from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.affected.answers import Catalogue
@@ -25,6 +27,7 @@ from meisa_cdc.source.postgres_transaction import (
 )
 from meisa_cdc.source.postgres_trigger_log import PostgresTriggerLog
 from meisa_cdc.source.postgres_types import TypesOfResults
+from meisa_cdc.source.restricting import AS_ONE, Way, cheapest, statement as restricted
 from meisa_cdc.source.session import BATCH, Rows
 from meisa_cdc.source.slot import SlotLog
 from meisa_cdc.source.statements import Approved, Dress, Statement, check
@@ -36,6 +39,7 @@ VOLATILE = """
 select distinct p.proname::text from pg_catalog.pg_proc p
 where p.proname = any($1) and p.provolatile = 'v'
 """
+TYPE = "select pg_catalog.format_type($1::oid, null)"
 JIT = "select pg_catalog.current_setting('jit')"
 #: What the server says of keys that the type of the key's column cannot hold.
 UNCASTABLE = (
@@ -54,6 +58,7 @@ class PostgresSession:
         self._connection = self._transaction.connection
         self._types = TypesOfResults(self._connection)
         self._shapes: dict[tuple[str, str], Shape] = {}
+        self._ways: dict[tuple[str, str], Way] = {}
         self.hashing = PostgresHashing(self, self._connection.info.server_version)
         self.tracing = self
 
@@ -183,8 +188,9 @@ class PostgresSession:
         if keys is None:
             return self._opened(approved.statement(dress=dress))
         self._transaction.execute("savepoint meisa_keys")
+        way = self._ways.get(_identity(approved), AS_ONE)
         try:
-            cursor = self._opened(approved.statement(keys, dress=dress))
+            cursor = self._opened(restricted(approved, keys, way, dress))
         except UNCASTABLE:
             self._transaction.execute("rollback to savepoint meisa_keys")
             check(approved, keys[:1], outside=True)
@@ -213,6 +219,29 @@ class PostgresSession:
         with self._transaction.limit():
             return cursor.fetchmany(BATCH)
 
+    def way(self, approved: Approved, keys: Sequence[str], chunks: int) -> Way:
+        """Return how so many chunks of contacts like these are read at the least cost."""
+        if approved.query.restrictable:
+            return AS_ONE
+        oid = dict(self.shape(approved))[KEY_COLUMN]
+        kind = str(self._transaction.execute(TYPE, [oid])[0][0])
+        way = cheapest(approved, keys, chunks, kind=kind, cost=self._cost)
+        self._ways[_identity(approved)] = way
+        return way
+
+    def _cost(self, statement: Statement) -> float | None:
+        """Return what the planner expects; None: it refuses the statement."""
+        self._transaction.execute("savepoint meisa_cost")
+        try:
+            text = f"explain (format json) {statement.text}"
+            ((plan,),) = self._transaction.execute(text, statement.values)
+        except psycopg.Error as error:
+            if self._transaction.lost(error) is not None:
+                raise
+            plan = None
+        self._transaction.execute("rollback to savepoint meisa_cost")
+        return None if plan is None else float(_parsed(plan)[0]["Plan"]["Total Cost"])
+
     def explain(self, approved: Approved) -> str:
         """Return the top of the plan, with Postgres's own estimates."""
         whole = approved.statement()
@@ -225,6 +254,10 @@ class PostgresSession:
     def close(self) -> None:
         """Throw the connection away."""
         self._transaction.close()
+
+
+def _parsed(plan: Any) -> Any:
+    return json.loads(plan) if isinstance(plan, str | bytes) else plan
 
 
 def _identity(approved: Approved) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from meisa_cdc.core.checksums import Within
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.affected.answers import Catalogue
 from meisa_cdc.source.changelog import ChangeLog
+from meisa_cdc.source.restricting import Way
 from meisa_cdc.source.statements import Approved, Dress, Statement
 
 Rows: TypeAlias = Generator[Sequence[Sequence[object]], None, None]
@@ -73,6 +74,9 @@ class Session(Protocol):
         self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None = None
     ) -> Rows:
         """Yield batches of rows, in constant memory; with `dress`, of the query on top."""
+
+    def way(self, approved: Approved, keys: Sequence[str], chunks: int) -> Way:
+        """Return how so many chunks of contacts like these are read at the least cost."""
 
     def explain(self, approved: Approved) -> str:
         """Return the database's plan for a full read, in one line."""

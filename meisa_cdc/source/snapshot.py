@@ -4,6 +4,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping as Dict, Se
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING
 
 from meisa_cdc.core.captures import CHECKSUM, WATERMARK, Capture
@@ -416,6 +417,11 @@ class DatabaseSnapshot:
         if KEY_COLUMN not in names:
             raise MappingError(f"no column is called {KEY_COLUMN}", mapping=approved.mapping.name)
         size = self._database.dialect.keys_per_query
+        with self._statement(approved.mapping):
+            way = self._session.way(approved, keys[:size], ceil(len(keys) / size))
+        if way.whole:
+            yield from _of_keys(self._whole(approved, dress), names.index(KEY_COLUMN), set(keys))
+            return
         for start in range(0, len(keys), size):
             chunk = keys[start : start + size]
             with self._statement(approved.mapping):

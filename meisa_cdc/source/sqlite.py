@@ -12,6 +12,7 @@ from sqlalchemy import URL
 from meisa_cdc.core.errors import MappingError, MappingFailed, SettingsError, SourceUnavailable
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.forbidden import forbidden_function
+from meisa_cdc.source.restricting import AS_ONE, Way
 from meisa_cdc.source.session import BATCH, Rows
 from meisa_cdc.source.statements import Approved, Dress, Statement, around
 from meisa_cdc.source.unreadable import text_or_unreadable
@@ -177,6 +178,10 @@ class SqliteSession:
     def _fetched(self, cursor: sqlite3.Cursor) -> list[tuple[object, ...]]:
         with self._watchdog.limit(self._timeout):
             return cursor.fetchmany(BATCH)
+
+    def way(self, _approved: Approved, _keys: Sequence[str], _chunks: int) -> Way:
+        """Return the one way there is."""
+        return AS_ONE
 
     def explain(self, approved: Approved) -> str:
         """Return SQLite's plan."""

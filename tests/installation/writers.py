@@ -103,6 +103,15 @@ def execute(url: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
+def connections(url: str) -> int:
+    """Return how many connections of ours there are."""
+    text = """select count(*) from pg_stat_activity
+        where datname = current_database() and application_name like 'meisa-cdc%'"""
+    with psycopg.connect(plain(url)) as connection:
+        row = connection.execute(text).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 @contextmanager
 def app_with_writers(
     folder: Path, url: str, *log: str, **settings: str

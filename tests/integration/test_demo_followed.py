@@ -9,7 +9,7 @@ from sqlalchemy import NullPool, create_engine, insert, select
 
 from meisa_cdc.demo import appdb, tables
 from tests.installation import Installation, until
-from tests.installation.writers import execute, plain
+from tests.installation.writers import connections, execute, plain
 
 ROOT = Path(__file__).parents[2]
 LOG = (
@@ -47,15 +47,6 @@ def rows_read(url: str) -> dict[str, int]:
     with psycopg.connect(plain(url), autocommit=True) as connection:
         found = connection.execute("select relname, seq_tup_read from pg_stat_user_tables")
         return {str(name): int(rows) for name, rows in found}
-
-
-def connections(url: str) -> int:
-    """Return how many connections of ours there are."""
-    text = """select count(*) from pg_stat_activity
-        where datname = current_database() and application_name like 'meisa-cdc%'"""
-    with psycopg.connect(plain(url)) as connection:
-        row = connection.execute(text).fetchone()
-    return 0 if row is None else int(row[0])
 
 
 def paid_at_meisa(home: Installation, user: str) -> object:

@@ -1,6 +1,7 @@
 """The rules that data is safe by, each with a way to break it and the tests that have to notice."""
 
 from tests.mutations.derivation import DERIVATION
+from tests.mutations.log import LOG_RULES
 from tests.mutations.rule import Rule
 
 CORE, SYNC, STATE = "meisa_cdc/core/", "meisa_cdc/sync/", "meisa_cdc/state/"
@@ -12,6 +13,7 @@ T_RECORDS = "tests/contract/state/test_state_records.py::"
 
 RULES = (
     *DERIVATION,
+    *LOG_RULES,
     # ---- capture
     Rule(
         name="capture: what was read before a mapping failed does not count",
