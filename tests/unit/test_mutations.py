@@ -18,6 +18,7 @@ AREAS = (
     "diff",
     "guard",
     "hand-overs",
+    "log",
     "once",
     "state",
     "suppressions",
