@@ -127,7 +127,7 @@ class Seen:
 
     def _acknowledge(self, connection: "psycopg.Connection[Any]") -> None:
         _run(connection, BEGIN)
-        held = _run(connection, _named(HOLD, self.names), [self.epoch])
+        held = _run(connection, named(HOLD, self.names), [self.epoch])
         if not held:
             # Set up anew meanwhile: what was seen is none of this log's business.
             _run(connection, "rollback")
@@ -136,8 +136,8 @@ class Seen:
         # All that ever missed had a number below the horizon, and had ended for this snapshot.
         if self.missed == noticed and self.oldest >= horizon:
             settled = max(settled, noticed)
-        _run(connection, _named(DELETE, self.names), [self.snapshot])
-        _run(connection, _named(ADVANCE, self.names), [self.place, settled])
+        _run(connection, named(DELETE, self.names), [self.snapshot])
+        _run(connection, named(ADVANCE, self.names), [self.place, settled])
         _run(connection, "commit")
         if self.missed > settled:
             self._notice(connection)
@@ -145,9 +145,9 @@ class Seen:
     def _notice(self, connection: "psycopg.Connection[Any]") -> None:
         """Note how many were missed, and a transaction that is younger than all who missed."""
         _run(connection, BEGIN)
-        ((missed,),) = _run(connection, _named(MISSED, self.names))
+        ((missed,),) = _run(connection, named(MISSED, self.names))
         # Only here a number is given to this transaction.
-        _run(connection, _named(NOTICE, self.names), [missed])
+        _run(connection, named(NOTICE, self.names), [missed])
         _run(connection, "commit")
 
 
@@ -188,7 +188,7 @@ class PostgresTriggerLog:
         if not execute(ALLOWED, [*relations, names.schema])[0][0]:
             reason = f"the login may not read and empty {names.changes}"
             return FullScan(reason=reason, advice=SET_UP_ANEW)
-        control = execute(_named(CONTROL, names))
+        control = execute(named(CONTROL, names))
         if not control or control[0][0] != VERSION:
             reason = f"{names.log} is not as this version sets it up"
             return FullScan(reason=reason, advice=SET_UP_ANEW)
@@ -225,7 +225,7 @@ class PostgresTriggerLog:
         snapshot = str(execute(VISIBLE)[0][0])
         visible = Visible.parse(snapshot)
         # After the snapshot was taken: whoever it sees has counted before.
-        missed = int(execute(_named(MISSED, names))[0][0])
+        missed = int(execute(named(MISSED, names))[0][0])
         doubt = missed != self._settled
         place = visible.end - len(visible.running)
         gathered = Gathered(tables=self._tables, wanted=wanted)
@@ -238,7 +238,7 @@ class PostgresTriggerLog:
             place=place,
             oldest=min(visible.running, default=visible.end),
             missed=missed,
-            needed=doubt or bool(execute(_named(ANY, names))[0][0]),
+            needed=doubt or bool(execute(named(ANY, names))[0][0]),
         )
         return Told(
             changes=gathered.changes if whole else {},
@@ -249,7 +249,7 @@ class PostgresTriggerLog:
 
     def _rows(self, wanted: Columns) -> Iterator[Sequence[Any]]:
         oids = [oid for oid, table in self._tables.items() if table in wanted]
-        text = _named(CHANGES, self._parts)
+        text = named(CHANGES, self._parts)
         with closing(psycopg.RawServerCursor(self.transaction.connection, "meisa_log")) as cursor:
             with self.transaction.limit():
                 cursor.execute(text.encode(), [oids, MOST_CHANGES + 1])
@@ -284,7 +284,7 @@ def _full(names: Names, relation: str) -> str:
     return f"{POSTGRESQL.quoted(names.schema)}.{POSTGRESQL.quoted(relation)}"
 
 
-def _named(text: str, names: Names) -> str:
+def named(text: str, names: Names) -> str:
     """Return a text with the names of the log's parts in it."""
     return text.format_map({word: _full(names, each) for word, each in names.relations().items()})
 

@@ -24,7 +24,8 @@ SPELLING = {
 TABLES = """
 create table if not exists {changes} (
     id bigint not null, xid bigint not null, relation oid not null, kind text not null,
-    old text, new text);
+    old text, new text)
+    with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 create table if not exists {log} (
     one boolean primary key default true check (one), version integer not null,
     epoch text not null, server text not null, room bigint not null, ceiling bigint not null,
@@ -182,17 +183,21 @@ def removal(names: Names) -> Iterator[str]:
     yield from _filled(DROP, words)
 
 
-def function_of(names: Names, table: str) -> str:
-    """Return the name of the function that tells of a table."""
-    return f"{names.name}_{hashlib.sha256(table.encode()).hexdigest()[:8]}"
+def function_of(names: Names, table: str, columns: Collection[str]) -> str:
+    """Return the name of the function that tells of these columns of a table.
+
+    With other columns it is another one: it tells what its trigger says that it does.
+    """
+    told = json.dumps([table, *columns])
+    return f"{names.name}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
-def _words(names: Names, tables: Collection[str]) -> dict[str, str]:
+def _words(names: Names, tables: Dict[str, Collection[str]]) -> dict[str, str]:
     full = {
         word: f"{POSTGRESQL.quoted(names.schema)}.{POSTGRESQL.quoted(name)}"
         for word, name in names.relations().items()
     }
-    functions = ", ".join(_literal(function_of(names, table)) for table in tables)
+    functions = ", ".join(_literal(function_of(names, *each)) for each in tables.items())
     text = {f"{word}_text": _literal(name) for word, name in full.items()}
     escaped = "".join(f"[{c}]" if not c.isalnum() and c != "_" else c for c in names.name)
     return (
@@ -213,7 +218,8 @@ def _words(names: Names, tables: Collection[str]) -> dict[str, str]:
 
 
 def _own(names: Names, table: str, columns: Collection[str]) -> dict[str, str]:
-    function = f"{POSTGRESQL.quoted(names.schema)}.{POSTGRESQL.quoted(function_of(names, table))}"
+    called = POSTGRESQL.quoted(function_of(names, table, columns))
+    function = f"{POSTGRESQL.quoted(names.schema)}.{called}"
     settings = "\n".join(f"set {name} = {value}" for name, value in SPELLING.items())
     return {
         "table": table,

@@ -143,9 +143,9 @@ class AppDatabase:
 
     def watch(self) -> "Watch":
         """Return what looks whether the log of changed rows has something new."""
-        from meisa_cdc.source.watching import NoWatch, SlotWatch
+        from meisa_cdc.source.watching import LogWatch, NoWatch
 
-        return SlotWatch(self.url, self.log) if self.dialect is POSTGRESQL else NoWatch()
+        return LogWatch(self.url, self.log) if self.dialect is POSTGRESQL else NoWatch()
 
     def calculated_key(self, mapping: Mapping) -> str:
         """Return the expression that makes the key, where rows are restricted by it; else "".

@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Mapping as Dict
 
 from meisa_cdc.core.errors import SettingsError
-from meisa_cdc.source import postgres_triggers, sqlite_triggers
-from meisa_cdc.source.dialects import POSTGRESQL, SQLITE, Dialect
+from meisa_cdc.source import postgres_triggers
+from meisa_cdc.source.dialects import POSTGRESQL, Dialect
 from meisa_cdc.source.trigger_names import LIMIT, Names
 
 #: A name of which nothing is cut off once words are put behind it.
@@ -25,42 +25,28 @@ def creation(
 
     `tables`: columns to tell of, by full name, as `changelog.wanted` has them; tables that are not
     among them are told of no more. `limit`: rows that the log may hold. `reader`: the role of
-    `app_database.url`, where another one runs this; `schema`: where the log's tables go. Both are
-    of Postgres alone. Raises SettingsError.
+    `app_database.url`, where another one runs this; `schema`: where the log's tables go, one that
+    this role sees without naming it. Raises SettingsError.
     """
-    names = _names(name, schema)
-    if dialect is POSTGRESQL:
-        return tuple(postgres_triggers.creation(names, tables, limit, reader))
-    if dialect is SQLITE:
-        return tuple(sqlite_triggers.creation(names, tables, limit))
-    raise _unsupported(dialect)
+    return tuple(postgres_triggers.creation(_names(dialect, name, schema), tables, limit, reader))
 
 
-def removal(
-    dialect: Dialect, name: str, *, tables: Collection[str] = (), schema: str = "public"
-) -> tuple[str, ...]:
+def removal(dialect: Dialect, name: str, *, schema: str = "public") -> tuple[str, ...]:
     """Return the statements that leave nothing of it behind; they may be run at any time.
 
-    `tables`: on SQLite, the full names of the tables that are told of. Raises SettingsError.
+    Raises SettingsError.
     """
-    names = _names(name, schema)
-    if dialect is POSTGRESQL:
-        return tuple(postgres_triggers.removal(names))
-    if dialect is SQLITE:
-        return tuple(sqlite_triggers.removal(names, tables))
-    raise _unsupported(dialect)
+    return tuple(postgres_triggers.removal(_names(dialect, name, schema)))
 
 
-def _names(name: str, schema: str) -> Names:
+def _names(dialect: Dialect, name: str, schema: str) -> Names:
+    if dialect is not POSTGRESQL:
+        raise SettingsError(
+            f"There is no log by triggers on {dialect.title}.", hint="Use another capture."
+        )
     if not NAME.fullmatch(name):
         raise SettingsError(
             f"{name!r} cannot be the name of a log.",
             hint="Take up to 48 small letters, digits and underscores.",
         )
     return Names(name=name, schema=schema)
-
-
-def _unsupported(dialect: Dialect) -> SettingsError:
-    return SettingsError(
-        f"There is no log by triggers on {dialect.title}.", hint="Use another capture."
-    )

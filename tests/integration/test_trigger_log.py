@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 
 from meisa_cdc.core.errors import SettingsError, SourceUnavailable
 from meisa_cdc.source import changelog
-from meisa_cdc.source.dialects import POSTGRESQL
+from meisa_cdc.source.dialects import MYSQL, POSTGRESQL, SQLITE
 from meisa_cdc.source.postgres_trigger_log import Seen
 from meisa_cdc.source.snapshot import AppDatabase
 from meisa_cdc.source.trigger_names import Names
@@ -504,3 +504,32 @@ def test_a_name_that_would_be_cut_off_is_refused():
     for name in ("x" * 49, "Log", "a b", ""):
         with pytest.raises(SettingsError):
             creation(POSTGRESQL, name, {})
+
+
+def test_what_waits_in_the_log_is_noticed(app: App):
+    """Rows, and that there are some that were missed; of no log, nothing."""
+    watch = app.database.watch()
+    app.set_up(limit=1)
+    app.look()
+    assert not watch.moved()
+    app.write("update users set name = 'x' where id = 1")
+    assert watch.moved()
+    app.look()
+    assert not watch.moved()
+    app.write("delete from users")
+    app.look()
+    assert app.count() == 0
+    assert watch.moved()
+    assert [app.look(), app.look()] == [ASKED, []]
+    assert not watch.moved()
+    app.write("drop table meisa_cdc_changes, meisa_cdc_log")
+    assert not watch.moved()
+    watch.close()
+
+
+def test_only_postgres_has_it():
+    """Elsewhere there are no statements to set it up."""
+    with pytest.raises(SettingsError, match="no log by triggers on MySQL"):
+        creation(MYSQL, "meisa_cdc", {})
+    with pytest.raises(SettingsError, match="no log by triggers on SQLite"):
+        removal(SQLITE, "meisa_cdc")
