@@ -516,6 +516,9 @@ def test_a_url_that_leads_elsewhere_is_noticed(desk: Desk) -> None:
     assert "c4n4ry" not in error
     error = desk.run("capture", *APPLY, code=1, settings={SETUP: "mysql://u@h"})
     assert "MEISA_CDC_SETUP_URL: the URL names no database" in error
+    error = desk.run("capture", "drop", code=1, settings={SETUP: "mysql://u:c4n4ry@h/app"})
+    assert "leads to another kind of database" in error
+    assert "c4n4ry" not in error
     assert desk.slots() == []
 
 
