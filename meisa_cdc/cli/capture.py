@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from meisa_cdc.core.mapping import Mapping
     from meisa_cdc.source.slot_plan import Step
     from meisa_cdc.source.slot_setup import Seen
+    from meisa_cdc.source.snapshot import DatabaseSnapshot
     from meisa_cdc.wiring import Wiring
 
 FAILED = 1
@@ -128,7 +129,7 @@ def _status(session: Session) -> int:
     return FAILED if unmet or document["problems"] else 0
 
 
-def _captures(snapshot: Any, mappings: "list[Mapping]") -> list[dict[str, Any]]:
+def _captures(snapshot: "DatabaseSnapshot", mappings: "list[Mapping]") -> list[dict[str, Any]]:
     """Return how each mapping's changes are found now."""
     from meisa_cdc.core.errors import MappingError, MappingFailed
 
@@ -137,6 +138,8 @@ def _captures(snapshot: Any, mappings: "list[Mapping]") -> list[dict[str, Any]]:
         if not mapping.enabled:
             continue
         try:
+            # A query that the database refuses is found in no way at all.
+            snapshot.columns(mapping)
             capture = snapshot.capture(mapping)
             kind, why = capture.kind, capture.why
         except (MappingError, MappingFailed) as error:

@@ -13,7 +13,8 @@ from meisa_cdc.source.postgres_transaction import connect, first_line
 # Nobody's slot but ours: by name, in this database, with our plugin. One that is read just now
 # cannot be dropped; its reader is about to let go of what it keeps.
 KEPT = """
-select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint
+select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint,
+       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint
 from pg_catalog.pg_replication_slots s
 where s.slot_name::text = $1 and s.database::text = current_database()
   and s.plugin::text = 'pgoutput' and s.active_pid is null
@@ -30,14 +31,15 @@ where s.slot_name::text = $1 and s.database::text = current_database()
 def protect(url: URL, name: str, max_wal: int) -> str | None:
     """Drop our slot where it keeps more than so many bytes of WAL; return why, for people.
 
-    Raises SourceUnavailable, also where it is to be dropped and our role may not.
+    Twice as many where most of it was read: the server lets go of that at intervals, or when a
+    long transaction ends. Raises SourceUnavailable, also where our role may not drop it.
     """
     try:
         with closing(connect(url)) as connection:
             cursor = psycopg.RawCursor(connection)
             found = cursor.execute(KEPT.encode(), [name]).fetchone()
-            kept = 0 if found is None else found[0] or 0
-            if kept <= max_wal:
+            kept, unread = found if found is not None and found[0] is not None else (0, 0)
+            if kept <= (max_wal if unread > max_wal // 2 else 2 * max_wal):
                 return None
             dropped = cursor.execute(DROP.encode(), [name]).fetchall()
     except errors.ObjectInUse:

@@ -85,7 +85,7 @@ def _unpublishable(table: str, columns: frozenset[str], facts: Facts) -> FullSca
 def setup_steps(facts: Facts, needs: Sequence[Need]) -> list[Step]:
     """Return what is left to do, in the order in which it is safe."""
     wanted = together(each for each in needs if each.scan is None)
-    if not wanted:
+    if not wanted or any(_taken(facts)):
         return []
     tables = sorted(wanted)
     identities = [
@@ -133,6 +133,8 @@ def _identity_step(table: TableFacts, columns: list[str]) -> Step:
             f"{'was' if len(lacking) == 1 else 'were'}; without this it tells "
             f"{', '.join(sorted(table.identifying))} alone."
         )
+    if table.published_elsewhere:
+        why += " Whoever reads another publication of it is then told whole old rows, too."
     return Step(
         sql=f"alter table {table.name} replica identity full;",
         why=f"{why} Each UPDATE and DELETE then writes the whole old row to the WAL.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meisa_cdc.core.budget import Window
-from meisa_cdc.core.errors import MappingError, Stop
+from meisa_cdc.core.errors import MappingError, SettingsError, Stop
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.mapping import EMAILS, ONCE, Mapping, named
 from meisa_cdc.ports import Meisa, Ping, State
@@ -54,7 +54,13 @@ class Wiring:
 
     def setup(self) -> AppDatabase:
         """Return the app database for whoever may alter it. Raises SettingsError."""
-        return AppDatabase(self.settings.require_setup().reveal(), log=self.settings.capture.name)
+        url = self.settings.require_setup()
+        if url.dialect != self.settings.require_app_database().dialect:
+            raise SettingsError(
+                "MEISA_CDC_SETUP_URL leads to another kind of database than app_database.url.",
+                hint="It names a role that may alter that same database.",
+            )
+        return AppDatabase(url.reveal(), log=self.settings.capture.name)
 
     def mappings(self) -> Dict[str, Mapping]:
         """Return the mappings as their files stand. Raises MappingError."""

@@ -28,6 +28,10 @@ PLAN = (
     "{{ config(capture='log') }}\n"
     "select u.id as external_id, p.name as plan from users u join plans p on p.id = u.plan_id\n"
 )
+KEPT = """
+select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint
+from pg_replication_slots where slot_name = '{}'
+"""
 SETUP = "MEISA_CDC_SETUP_URL"
 APPLY = ("setup", "--apply", "--allow-unlimited-wal")
 
@@ -426,8 +430,15 @@ def test_a_slot_that_keeps_too_much_is_dropped_and_no_other(desk: Desk) -> None:
     log = desk.capture(*APPLY)["name"]
     desk.sync()
     desk.execute(f"select pg_create_logical_replication_slot('{log}_other', 'pgoutput')")
-    # Its mapping is not due, so nobody reads it on.
-    desk.execute("create table noise as select n from generate_series(1, 100000) n")
+    # What was read is not held against it at once: the server lets go of it at intervals.
+    desk.execute("create table noise (n int)", "insert into noise select generate_series(1, 30000)")
+    ((kept,),) = desk.rows(KEPT.format(log))
+    desk.place.environ["MEISA_CDC_CAPTURE__MAX_WAL"] = f"{kept * 0.7 / 1e6:.6f}MB"
+    desk.sync()
+    assert sorted(desk.slots()) == [log, f"{log}_other"]
+
+    # Nobody reads on, since no mapping is followed any more.
+    desk.execute("insert into noise select generate_series(1, 100000)")
     desk.place.environ["MEISA_CDC_CAPTURE__MAX_WAL"] = "0.05MB"
     desk.place.map(
         plan=PLAN.replace("'log'", "'scan'"),
@@ -516,6 +527,9 @@ def test_a_url_that_leads_elsewhere_is_noticed(desk: Desk) -> None:
     assert "c4n4ry" not in error
     error = desk.run("capture", *APPLY, code=1, settings={SETUP: "mysql://u@h"})
     assert "MEISA_CDC_SETUP_URL: the URL names no database" in error
+    error = desk.run("capture", "drop", code=1, settings={SETUP: "mysql://u:c4n4ry@h/app"})
+    assert "leads to another kind of database" in error
+    assert "c4n4ry" not in error
     assert desk.slots() == []
 
 
