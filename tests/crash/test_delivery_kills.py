@@ -1,6 +1,5 @@
 """kill -9 at every step of a delivery: Meisa ends as the source, for one needless request."""
 
-import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -9,11 +8,11 @@ import pytest
 
 from meisa_cdc.sync.judging import BATCH
 from tests.crash.driver import STEPS
+from tests.crash.killing import kill
 from tests.installation import (
     LATER,
     Installation,
     Person,
-    Program,
     deliver,
     needless,
     people,
@@ -38,17 +37,6 @@ def home(fresh: Installation) -> Installation:
     fresh.app_has(people(6))
     finish(fresh)
     return fresh
-
-
-def kill(
-    home: Installation, step: str, number: int = 1, *, later: float = 0.0, **more: str
-) -> None:
-    """Run the driver until it dies at a step."""
-    arguments = (step, str(number), str(later))
-    settings = {**home.environ, **more}
-    module = "tests.crash.driver"
-    with Program(arguments, folder=home.folder, settings=settings, module=module) as victim:
-        assert victim.ended() == -signal.SIGKILL, victim.told()
 
 
 def finish(home: Installation, *, later: float = 0.0) -> None:

@@ -1,6 +1,5 @@
 """kill -9 at every step of what is done once: nothing happens twice, and nothing unnoticed."""
 
-import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +10,8 @@ import pytest
 from meisa_cdc.core.occurrence import Status
 from meisa_cdc.sync.arrivals import BATCH
 from tests.crash.driver import STEPS
-from tests.installation import LATER, Installation, Program, deliver, people
+from tests.crash.killing import kill
+from tests.installation import LATER, Installation, deliver, people
 
 #: Steps after which Meisa may have done it, as far as the state knows.
 UNCERTAIN = (
@@ -63,14 +63,6 @@ def happen(home: Installation, kind: str, *numbers: int) -> None:
     with closing(sqlite3.connect(home.app)) as connection, connection:
         rows = [(number, kind, f"u{number % 3:04}") for number in numbers]
         connection.executemany("insert into happened values (?, ?, ?)", rows)
-
-
-def kill(home: Installation, step: str, number: int = 1, *, later: float = 0.0) -> None:
-    """Run the driver until it dies at a step."""
-    arguments = (step, str(number), str(later))
-    module = "tests.crash.driver"
-    with Program(arguments, folder=home.folder, settings=home.environ, module=module) as victim:
-        assert victim.ended() == -signal.SIGKILL, victim.told()
 
 
 def standing(home: Installation) -> dict[str, str]:

@@ -58,6 +58,13 @@ RULES = (
         "        for name, taken",
         tests=(f"{T_SYNC}watermarks.py",),
     ),
+    Rule(
+        name="capture: buckets are looked at again until their rows are settled",
+        file=f"{SYNC}passes.py",
+        old="                self.state.unsettle(name, places)\n",
+        new="                pass\n",
+        tests=("tests/crash/test_checksum_kills.py",),
+    ),
     # ---- diff
     Rule(
         name="diff: a field in doubt differs, whatever was observed",
