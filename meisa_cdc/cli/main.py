@@ -56,7 +56,7 @@ def meisa_cdc(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are told, never raised."""
     # What is read and compared has no cycles: to look for them often costs a tenth of the time.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
     _prepare_streams()
     session = Session(output=Output(colour=_colour_is_welcome()))
     try:

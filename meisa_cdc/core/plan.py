@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from meisa_cdc.core import tags
@@ -14,6 +14,8 @@ from meisa_cdc.core.fields import FieldChange
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.values import NESTED, Value, fingerprint, normal_form, same
 
+#: Where the field stands in a change.
+_FIELD = itemgetter(0)
 #: Rows without a usable key are listed up to here; beyond it they are only counted.
 MOST_LISTED = 10_000
 
@@ -127,18 +129,24 @@ class Tallies:
         if action not in (Action.CREATE, Action.UPDATE) or comparison.contact is None:
             return
         self.requests += tags.requests(comparison.contact)
-        changes = comparison.changes
-        self.by_field.update([change.field for change in changes])
-        if len(changes) == 1:
-            self.sole[changes[0].field] += 1
-        surprising = {change.mapping for change in changes if change.new_in_this_pass}
-        (self.changed if comparison.known else self.created).update(surprising)
+        surprising: set[str] = set()
         told: dict[str, list[object]] = {}
-        for change in _by_field(changes):
-            line: tuple[object, ...] = change.field, change.old, change.new
-            if isinstance(change.old, NESTED) or isinstance(change.new, NESTED):
-                line = change.field, _unordered(change.old), _unordered(change.new)
-            told.setdefault(change.mapping, []).append(line)
+        for change in _by_field(comparison.changes):
+            name, mapping, old, new, _, fresh, _, _, _ = change
+            self.by_field[name] += 1
+            if fresh:
+                surprising.add(mapping)
+            if isinstance(new, NESTED) or isinstance(old, NESTED):
+                line: tuple[object, ...] = name, _unordered(old), _unordered(new)
+            else:
+                line = name, old, new
+            if mapping in told:
+                told[mapping].append(line)
+            else:
+                told[mapping] = [line]
+        if len(comparison.changes) == 1:
+            self.sole[comparison.changes[0].field] += 1
+        (self.changed if comparison.known else self.created).update(surprising)
         for mapping, lines in told.items():
             self._hash(mapping, comparison.external_id, lines)
 
@@ -217,7 +225,7 @@ def change_print(comparison: Comparison, scope: frozenset[str]) -> bytes:
 
 def _by_field(changes: Iterable[FieldChange]) -> list[FieldChange]:
     """Return the changes in an order that the order of a query's columns does not decide."""
-    return sorted(changes, key=attrgetter("field"))
+    return sorted(changes, key=_FIELD)
 
 
 def fires(comparison: Comparison) -> list[str]:
