@@ -17,6 +17,7 @@ from meisa_cdc.source.affected.asking import Change, Image
 from meisa_cdc.source.changelog import MOST_CHANGES, TOO_MANY, Columns, Kept, Standing, Told
 from meisa_cdc.source.pgoutput import Emptied, Ended, Relation, Row, decoded
 from meisa_cdc.source.postgres_transaction import PINNED, PostgresTransaction, connect, first_line
+from meisa_cdc.source.postgres_types import knows_no_encoding
 
 SET_UP = "Run `meisa-cdc capture setup`."
 SET_UP_ANEW = "Run `meisa-cdc capture drop`, then `meisa-cdc capture setup`."
@@ -128,6 +129,9 @@ class SlotLog:
         ((standby, system, timeline),) = execute(SERVER)
         if standby:
             return FullScan(reason="the server is a standby", advice="Read the primary.")
+        if knows_no_encoding(self.transaction.connection):
+            # What it tells could not be told from what the tables hold.
+            return FullScan(reason="the database has no encoding", advice="Use another capture.")
         slot = execute(SLOT, [self.name])
         problem = slot_problem(slot, self.name)
         if problem is None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.core.mapping import Mapping
@@ -325,3 +326,19 @@ def test_watching_tells_of_changes_once(app: App):
     app.do("select pg_drop_replication_slot('meisa_cdc')")
     assert not watch.moved()
     watch.close()
+
+
+def test_a_database_without_an_encoding_is_not_followed(postgres_url: str):
+    """What the log tells of it could not be compared with what is read."""
+    name = f"{make_url(postgres_url).database}_ascii"
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(
+            f"create database {name} template template0 encoding 'SQL_ASCII' locale 'C'".encode()
+        )
+        app = App(make_url(postgres_url).set(database=name).render_as_string(hide_password=False))
+        try:
+            assert "no encoding" in app.why()[1]
+        finally:
+            app.do("select pg_drop_replication_slot('meisa_cdc')")
+            app.connection.close()
+            connection.execute(f"drop database {name} with (force)".encode())
