@@ -1,11 +1,19 @@
 """`meisa-cdc capture`: the app database's log of changed rows, set up, looked at, removed."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meisa_cdc.cli.capture_words import following, heading, mappings_of, problems_of, statements_of
+from meisa_cdc.cli.capture_words import (
+    done,
+    following,
+    heading,
+    mappings_of,
+    problems_of,
+    statements_of,
+)
 from meisa_cdc.cli.command import Group, command
 from meisa_cdc.cli.session import Session
 
@@ -19,10 +27,20 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
+class By(StrEnum):
+    """What keeps a log of changed rows."""
+
+    SLOT = "slot"
+    TRIGGERS = "triggers"
+
+
 @command("meisa-cdc capture setup", "meisa-cdc capture setup --apply")
 def setup(
     session: Session,
     *,
+    by: Annotated[
+        By, typer.Option("--by", help="What keeps the log: the server's own, or triggers.")
+    ] = By.SLOT,
     apply: Annotated[
         bool,
         typer.Option(
@@ -38,22 +56,24 @@ def setup(
 ) -> int:
     """Print the statements that make the database keep a log of changed rows for these mappings.
 
-    Of Postgres, by a publication of the tables that the mappings read, and a slot. With --apply
-    they are run by the role of MEISA_CDC_SETUP_URL, or that of the app database where it is not
-    set; run again, it goes on from where it stopped, and follows mappings that changed.
+    Of Postgres, by a publication of the tables that the mappings read, and a slot; with --by
+    triggers, by triggers on these tables that write to tables of ours. With --apply they are run by
+    the role of MEISA_CDC_SETUP_URL, or that of the app database where it is not set; run again, it
+    goes on from where it stopped, and follows mappings that changed.
     """
     from meisa_cdc.source.slot_setup import lacking_rights, look, problems
     from meisa_cdc.wiring import Wiring
 
     wiring = Wiring.of(session.settings())
     mappings = list(wiring.mappings().values())
-    seen = look(wiring.source(), mappings)
+    seen = look(wiring.source(), mappings, by)
     found = problems(seen, unlimited=allow_unlimited_wal)
     steps = seen.steps
     if apply:
         found += lacking_rights(wiring.source(), wiring.setup().url, seen)
     document: dict[str, Any] = {
         "name": seen.facts.name,
+        "by": seen.by,
         "applied": apply and not found,
         "problems": problems_of(found),
         "mappings": mappings_of(seen.needs),
@@ -64,7 +84,7 @@ def setup(
     session.output.json(document)
     for line in heading(str(wiring.settings.require_app_database()), seen, found):
         session.output.text(f"-- {line}" if not apply else line)
-    if not apply:
+    if not apply and (steps or not found):
         _print(session, steps)
     return FAILED if found else 0
 
@@ -75,11 +95,16 @@ def _print(session: Session, steps: "Sequence[Step]") -> None:
     if not steps:
         session.output.text("-- Nothing is left to do.")
         return
-    session.output.text(f"set lock_timeout = '{LOCK_TIMEOUT}';")
+    if not steps[0].sql.startswith("set "):
+        session.output.text(f"set lock_timeout = '{LOCK_TIMEOUT}';")
+    told = ""
     for step in steps:
         if "pg_create_logical_replication_slot" in step.sql:
             session.output.text("\nset lock_timeout = 0;")
-        session.output.text(f"\n-- {step.why}\n{step.sql}")
+        if step.why != told:
+            session.output.text(f"\n-- {step.why}")
+        session.output.text(step.sql)
+        told = step.why
 
 
 def _apply(
@@ -93,7 +118,7 @@ def _apply(
 
     source = wiring.source()
     for step in applied(source, wiring.setup().url, seen.steps):
-        session.output.text(f"done  {step.sql}")
+        session.output.text(done(step))
     lacking = proof(source, mappings, seen)
     session.output.json({**document, "problems": problems_of(lacking)})
     for each in lacking:
@@ -171,21 +196,21 @@ def drop(
         ),
     ] = False,
 ) -> int:
-    """Remove the log of changed rows: the slot, then the publication, whatever there is of them.
+    """Remove the log of changed rows: the slot, the publication, triggers and their tables.
 
     Mappings then find their changes in another way. The statements are run as by `capture setup`.
     """
-    from meisa_cdc.source.slot_plan import drop_steps, identity_resets
-    from meisa_cdc.source.slot_setup import applied, look
+    from meisa_cdc.source.slot_plan import identity_resets
+    from meisa_cdc.source.slot_setup import applied, look, removing
     from meisa_cdc.wiring import Wiring
 
     wiring = Wiring.of(session.settings())
     source = wiring.source()
     seen = look(source, wiring.mappings().values())
     resets = identity_resets(seen.facts)
-    steps = [*drop_steps(seen.facts), *(resets if reset_identity else ())]
+    steps = [*removing(seen), *(resets if reset_identity else ())]
     for step in applied(source, wiring.setup().url, steps):
-        session.output.text(f"done  {step.sql}")
+        session.output.text(done(step))
     left = [] if reset_identity else resets
     session.output.json(
         {

@@ -44,6 +44,12 @@ def following(needs: "Iterable[Need]") -> Iterator[str]:
             yield f"{each.mapping}: not followed, since {each.scan.reason}{advice}"
 
 
+def done(step: "Step") -> str:
+    """Return the line for a statement that was run."""
+    first, more, _ = step.sql.partition("\n")
+    return f"done  {first}{' …' if more else ''}"
+
+
 def heading(place: str, seen: "Seen", problems: "Sequence[Problem]") -> Iterator[str]:
     """Yield what stands above the statements."""
     yield f"A log of changed rows in {place}, for"
@@ -62,6 +68,7 @@ def status_document(
     from meisa_cdc.source.slot_plan import dangers, reader_problems
 
     slot, publication = seen.facts.slot, seen.facts.publication
+    triggers = seen.facts.triggers
     scans = {need.mapping: need.scan for need in seen.needs}
     problems = [*dangers(seen.facts), *(reader_problems(seen.reader) if slot else ())]
     return {
@@ -76,6 +83,7 @@ def status_document(
         },
         "max_wal_bytes": max_wal,
         "publication": None if publication is None else {"tables": list(publication.every_table)},
+        "triggers": None if triggers is None else {"tables": sorted(triggers.tables)},
         "missing": statements_of(seen.steps),
         "mappings": [each | _unfollowed(scans.get(each["mapping"])) for each in captures],
         "dropped": dropped,
@@ -94,27 +102,36 @@ def status_lines(document: dict[str, Any]) -> Iterator[str]:
     from meisa_cdc.core.durations import iso
     from meisa_cdc.core.sizes import told_size
 
-    name, slot, publication = document["name"], document["slot"], document["publication"]
-    if slot is None:
-        yield f"Slot {name}: none."
-    elif slot["void"]:
-        yield f"Slot {name}: of no use, {slot['void']}."
-    else:
-        reader = f", read by process {slot['reader']} now" if slot["reader"] else ""
-        kept = "unknown" if slot["kept_bytes"] is None else told_size(slot["kept_bytes"])
-        most = told_size(document["max_wal_bytes"])
-        yield f"Slot {name}: {slot['wal_status']}, keeps {kept} of WAL, {most} at most{reader}."
-    tables = ", ".join(publication["tables"]) if publication else ""
-    yield f"Publication {name}: {tables or ('empty' if publication else 'none')}."
+    name, triggers = document["name"], document["triggers"]
+    if triggers:
+        yield f"Triggers {name}: on {', '.join(triggers['tables']) or 'no table'}."
+    if document["slot"] or document["publication"] or not triggers:
+        yield _slot_line(name, document["slot"], told_size(document["max_wal_bytes"]))
+        found = document["publication"]
+        tables = ", ".join(found["tables"]) or "empty" if found else "none"
+        yield f"Publication {name}: {tables}."
     if document["dropped"]:
         dropped = document["dropped"]
         yield f"Dropped at {iso(dropped['at'])}: {dropped['reason']}."
     for each in document["mappings"]:
         line = f"{each['mapping']}: {each['capture'] or 'failed'}: {each['reason']}"
-        if each["not_followed"] and each["not_followed"] not in line:
+        if each["not_followed"] and "does not help" not in line:
             line += f"; a log would not help, since {each['not_followed']}"
         yield f"{line}. {each['advice']}" if each["advice"] else line
     for each in document["problems"]:
         yield f"TROUBLE {each['problem']}. {each['advice']}"
     if document["missing"]:
-        yield "Not complete for these mappings: meisa-cdc capture setup --print"
+        by = " --by triggers" if triggers else ""
+        yield f"Not complete for these mappings: meisa-cdc capture setup{by} --print"
+
+
+def _slot_line(name: str, slot: dict[str, Any] | None, most: str) -> str:
+    from meisa_cdc.core.sizes import told_size
+
+    if slot is None:
+        return f"Slot {name}: none."
+    if slot["void"]:
+        return f"Slot {name}: of no use, {slot['void']}."
+    reader = f", read by process {slot['reader']} now" if slot["reader"] else ""
+    kept = "unknown" if slot["kept_bytes"] is None else told_size(slot["kept_bytes"])
+    return f"Slot {name}: {slot['wal_status']}, keeps {kept} of WAL, {most} at most{reader}."

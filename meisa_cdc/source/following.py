@@ -108,10 +108,10 @@ class Following:
         if isinstance(standing, FullScan):
             return standing
         derivation = self.derivation(approved)
-        gap = derivation.scan or _gap(derivation, standing)
-        if gap is None and approved.mapping.capture != LOG:
-            return unsuited(derivation)
-        return gap
+        # What no setting up would change is told first.
+        asked = approved.mapping.capture == LOG
+        unfit = derivation.scan or (None if asked else unsuited(derivation))
+        return unfit or _gap(derivation, standing)
 
     def trail(self, approved: Approved) -> Trail:
         """Return what the log covers of the tables of a mapping that it tells all of.

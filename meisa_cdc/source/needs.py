@@ -9,7 +9,7 @@ from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import ONCE, Mapping
 from meisa_cdc.source.affected.answers import Derivation, FullScan
 from meisa_cdc.source.captures import may_follow
-from meisa_cdc.source.changelog import needed
+from meisa_cdc.source.changelog import needed, wanted
 from meisa_cdc.source.following import unsuited
 
 SWITCHED_OFF = FullScan(reason="it is switched off", advice="")
@@ -25,6 +25,8 @@ class Need:
     asked: bool = False
     #: Columns that have to be told as they were, by full name of each table it reads.
     tables: Dict[str, frozenset[str]] = field(default_factory=dict)
+    #: All columns that have to be told of, by full name of each table.
+    told: Dict[str, frozenset[str]] = field(default_factory=dict)
     #: Why no log helps it.
     scan: FullScan | None = None
 
@@ -47,7 +49,8 @@ def need_of(mapping: Mapping, derivation: Derivation) -> Need:
     if scan is not None:
         return Need(mapping=mapping.name, asked=asked, scan=scan)
     tables = {table: frozenset(columns) for table, columns in needed(derivation).items()}
-    return Need(mapping=mapping.name, asked=asked, tables=tables)
+    told = {table: frozenset(columns) for table, columns in wanted(derivation).items()}
+    return Need(mapping=mapping.name, asked=asked, tables=tables, told=told)
 
 
 class Deriving(Protocol):
@@ -77,9 +80,18 @@ def needs_of(snapshot: Deriving, mappings: Iterable[Mapping]) -> Iterator[Need]:
 
 
 def together(needs: Iterable[Need]) -> dict[str, frozenset[str]]:
-    """Return what all of them need, by table."""
+    """Return what all of them need told as it was, by table."""
+    return _united(need.tables for need in needs)
+
+
+def told_of(needs: Iterable[Need]) -> dict[str, frozenset[str]]:
+    """Return all that they need told, by table."""
+    return _united(need.told for need in needs)
+
+
+def _united(each_needs: Iterable[Dict[str, frozenset[str]]]) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
-    for need in needs:
-        for table, columns in need.tables.items():
+    for tables in each_needs:
+        for table, columns in tables.items():
             found[table] = found.get(table, frozenset()) | columns
     return found

@@ -1,8 +1,12 @@
 """What a log by a slot depends on: the server, a role, tables, and what is set up already."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from meisa_cdc.source.dialects import POSTGRESQL
+from meisa_cdc.source.trigger_names import Names
 
 #: Runs one statement with its values and returns all rows.
 Execute: TypeAlias = Callable[[str, Sequence[object]], Sequence[tuple[Any, ...]]]
@@ -21,7 +25,9 @@ ROLE = """
 select rolname::text, rolsuper or rolreplication or exists (
            select from pg_catalog.pg_roles hosted
            where hosted.rolname = 'rds_replication' and pg_has_role(r.oid, hosted.oid, 'member')),
-       has_database_privilege(current_database(), 'create')
+       has_database_privilege(current_database(), 'create'),
+       coalesce(has_schema_privilege(current_schema(), 'create'), false),
+       coalesce(current_schema(), 'public')::text
 from pg_catalog.pg_roles r where rolname = current_user
 """
 # An index that is deferred or not valid identifies nothing, though it be that of a primary key.
@@ -75,6 +81,18 @@ select s.plugin::text, s.database::text = current_database(), s.active_pid,
 from pg_catalog.pg_replication_slots s where s.slot_name::text = $1
 """
 
+TRIGGERS = """
+select (select n.nspname::text from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.oid = to_regclass($1) and c.relkind = 'r'),
+       array(select json_build_array(format('%I.%I', n.nspname, c.relname),
+                                     encode(t.tgargs, 'hex'))::text
+             from pg_catalog.pg_trigger t
+             join pg_catalog.pg_class c on c.oid = t.tgrelid
+             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+             where t.tgname::text = $2 and not t.tgisinternal order by 1)
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
@@ -102,6 +120,9 @@ class Role:
     replicates: bool
     #: It may make publications in this database.
     publishes: bool
+    #: It may make tables in the schema that it sees first.
+    makes_tables: bool
+    schema: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +198,16 @@ class SlotFacts:
         return self.here and self.plugin == "pgoutput"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerFacts:
+    """A log by triggers."""
+
+    #: Where its tables are.
+    schema: str
+    #: Columns that are told of, by full name of the table.
+    tables: dict[str, frozenset[str]]
+
+
 def server_of(execute: Execute) -> Server:
     """Return what the server is like."""
     ((version, standby, level, keeps, slots, used, system, database, name),) = execute(SERVER, [])
@@ -194,8 +225,14 @@ def server_of(execute: Execute) -> Server:
 
 def role_of(execute: Execute) -> Role:
     """Return what the connected role may do."""
-    ((name, replicates, publishes),) = execute(ROLE, [])
-    return Role(name=name, replicates=replicates, publishes=publishes)
+    ((name, replicates, publishes, makes_tables, schema),) = execute(ROLE, [])
+    return Role(
+        name=name,
+        replicates=replicates,
+        publishes=publishes,
+        makes_tables=makes_tables,
+        schema=schema,
+    )
 
 
 def tables_of(execute: Execute, names: Collection[str], publication: str) -> dict[str, TableFacts]:
@@ -254,3 +291,22 @@ def slot_of(execute: Execute, name: str) -> SlotFacts | None:
             kept=kept,
         )
     return None
+
+
+def triggers_of(execute: Execute, name: str) -> TriggerFacts | None:
+    """Return the log by triggers of this name; also where only half of it is left."""
+    names = Names(name=name)
+    ((schema, triggers),) = execute(TRIGGERS, [POSTGRESQL.quoted(names.log), names.rows])
+    if schema is None and not triggers:
+        return None
+    told = dict(json.loads(each) for each in triggers)
+    tables = {table: _columns(bytes.fromhex(words)) for table, words in told.items()}
+    return TriggerFacts(schema=schema or "public", tables=tables)
+
+
+def _columns(words: bytes) -> frozenset[str]:
+    """Return the columns that a trigger was told to tell of, as its only word says."""
+    try:
+        return frozenset(map(str, json.loads(words.rstrip(b"\0"))))
+    except ValueError:
+        return frozenset()

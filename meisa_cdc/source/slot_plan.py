@@ -1,12 +1,19 @@
 """What has to be done for a log by a slot, and what stands in the way: decided on plain values."""
 
 from collections.abc import Collection, Iterator, Mapping as Dict, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from meisa_cdc.source.affected.answers import FullScan
 from meisa_cdc.source.dialects import POSTGRESQL
 from meisa_cdc.source.needs import Need, together
-from meisa_cdc.source.slot_facts import PublicationFacts, Role, Server, SlotFacts, TableFacts
+from meisa_cdc.source.slot_facts import (
+    PublicationFacts,
+    Role,
+    Server,
+    SlotFacts,
+    TableFacts,
+    TriggerFacts,
+)
 
 OLDEST, STRICT = 130_000, 180_000
 TELLS = "insert, update, delete, truncate"
@@ -41,20 +48,14 @@ class Facts:
     tables: Dict[str, TableFacts]
     publication: PublicationFacts | None
     slot: SlotFacts | None
+    #: A log of our name by triggers.
+    triggers: TriggerFacts | None
+    #: Where the reading role looks for a table first.
+    schema: str
 
 
-def followable(need: Need, facts: Facts) -> Need:
-    """Return the need, with the reason where one of its tables cannot be published."""
-    if need.scan is not None:
-        return need
-    for table, columns in need.tables.items():
-        problem = _unpublishable(table, columns, facts)
-        if problem is not None:
-            return replace(need, tables={}, scan=problem)
-    return need
-
-
-def _unpublishable(table: str, columns: frozenset[str], facts: Facts) -> FullScan | None:
+def unpublishable(table: str, columns: frozenset[str], facts: Facts) -> FullScan | None:
+    """Return why a table cannot be published, where these columns have to be told."""
     found = facts.tables.get(table)
     if found is None:
         return FullScan(reason=f"{table} is not there", advice="")
@@ -231,6 +232,11 @@ def server_problems(facts: Facts, *, making: bool, unlimited: bool) -> Iterator[
 
 def _taken(facts: Facts) -> Iterator[Problem]:
     advice = "Set capture.name to a name that is free."
+    if facts.triggers is not None:
+        yield Problem(
+            what=f"there is a log {facts.name} by triggers already",
+            advice="Run `meisa-cdc capture drop` first, or set capture.name to another name.",
+        )
     if facts.slot is not None and not facts.slot.ours:
         what = f"the slot {facts.name} is of another database or another plugin"
         yield Problem(what=what, advice=advice)

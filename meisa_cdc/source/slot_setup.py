@@ -1,8 +1,8 @@
-"""Setting up a log by a slot, looking at it, and removing it: on the server."""
+"""Setting up a log of changed rows, looking at it, and removing it: on the server."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -23,19 +23,30 @@ from meisa_cdc.source.slot_facts import (
     server_of,
     slot_of,
     tables_of,
+    triggers_of,
 )
 from meisa_cdc.source.slot_plan import (
     Facts,
     Problem,
     Step,
-    followable,
+    drop_steps,
     owner_problems,
     reader_problems,
     server_problems,
     setup_steps,
+    unpublishable,
 )
 from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.trigger_plan import (
+    maker_problems,
+    removal_steps,
+    trigger_problems,
+    trigger_steps,
+    unfollowable,
+)
 
+#: How a log is kept.
+SLOT, TRIGGERS = "slot", "triggers"
 #: How long a statement may wait for a lock, while the app waits behind it.
 LOCK_TIMEOUT = "3s"
 #: How long it may take; a new slot waits for transactions that are under way.
@@ -57,6 +68,10 @@ class Seen:
     facts: Facts
     reader: Role
     needs: tuple[Need, ...]
+    #: How it is kept, or is to be: SLOT or TRIGGERS.
+    by: str
+    #: All mappings that it helps are found by it already.
+    whole: bool
 
     @property
     def followed(self) -> tuple[Need, ...]:
@@ -66,22 +81,48 @@ class Seen:
     @property
     def steps(self) -> list[Step]:
         """What is left to do."""
+        if self.by == TRIGGERS:
+            return trigger_steps(self.facts, self.followed, self.reader, whole=self.whole)
         return setup_steps(self.facts, self.needs)
 
 
-def look(database: AppDatabase, mappings: Iterable[Mapping]) -> Seen:
-    """Ask what there is. Raises SourceUnavailable, and SourceRefused where there is no Postgres."""
+def look(database: AppDatabase, mappings: Iterable[Mapping], by: str | None = None) -> Seen:
+    """Ask what there is; `by`: how a log is to be kept, where that is not how it is kept.
+
+    Raises SourceUnavailable, and SourceRefused where there is no Postgres.
+    """
     if database.dialect is not POSTGRESQL:
-        raise SourceRefused(f"{database.dialect.title} has no slots: they are of Postgres alone.")
+        raise SourceRefused(
+            f"{database.dialect.title} keeps no log of changed rows that we can read: that is of "
+            "Postgres alone."
+        )
+    given = list(mappings)
     with database.snapshot() as snapshot:
-        needs = list(needs_of(snapshot, mappings))
+        needs = list(needs_of(snapshot, given))
+        helped = {need.mapping for need in needs if need.scan is None}
+        logged = {m.name for m in given if m.name in helped and snapshot.capture(m).kind == LOG}
     with _executing(database.url) as execute:
-        facts = _facts(execute, database.log, needs)
         reader = role_of(execute)
-    return Seen(facts=facts, reader=reader, needs=tuple(followable(need, facts) for need in needs))
+        facts = _facts(execute, database.log, needs, reader)
+    by = by or (TRIGGERS if facts.triggers is not None and facts.slot is None else SLOT)
+    followed = tuple(_followed(need, facts, by) for need in needs)
+    whole = {need.mapping for need in followed if need.scan is None} <= logged
+    return Seen(facts=facts, reader=reader, needs=followed, by=by, whole=whole)
 
 
-def _facts(execute: Execute, name: str, needs: Iterable[Need]) -> Facts:
+def _followed(need: Need, facts: Facts, by: str) -> Need:
+    """Return the need, with the reason where nothing is kept of one of its tables."""
+    for table, columns in need.tables.items():
+        if by == TRIGGERS:
+            problem = unfollowable(table, facts)
+        else:
+            problem = unpublishable(table, columns, facts)
+        if problem is not None:
+            return replace(need, tables={}, told={}, scan=problem)
+    return need
+
+
+def _facts(execute: Execute, name: str, needs: Iterable[Need], role: Role) -> Facts:
     publication = publication_of(execute, name)
     listed = publication.every_table if publication is not None else ()
     return Facts(
@@ -90,16 +131,20 @@ def _facts(execute: Execute, name: str, needs: Iterable[Need]) -> Facts:
         tables=tables_of(execute, {*together(needs), *listed}, name),
         publication=publication,
         slot=slot_of(execute, name),
+        triggers=triggers_of(execute, name),
+        schema=role.schema,
     )
 
 
 def problems(seen: Seen, *, unlimited: bool) -> list[Problem]:
     """Return what stands in the way whoever runs the statements."""
-    making = any(step.of_slot for step in seen.steps)
-    found = [
-        *server_problems(seen.facts, making=making, unlimited=unlimited),
-        *reader_problems(seen.reader),
-    ]
+    found: list[Problem] = []
+    if seen.by == TRIGGERS:
+        found += trigger_problems(seen.facts)
+    else:
+        making = any(step.of_slot for step in seen.steps)
+        found += server_problems(seen.facts, making=making, unlimited=unlimited)
+        found += reader_problems(seen.reader)
     if not seen.followed:
         what = "there is no mapping whose changes a log would tell"
         found.append(Problem(what=what, advice="See why, mapping by mapping."))
@@ -109,8 +154,8 @@ def problems(seen: Seen, *, unlimited: bool) -> list[Problem]:
 def lacking_rights(database: AppDatabase, setup: URL, seen: Seen) -> list[Problem]:
     """Return what keeps the role of `setup` from altering the app database."""
     with _executing(setup, setup=True) as execute:
-        facts = _facts(execute, database.log, seen.needs)
         role = role_of(execute)
+        facts = _facts(execute, database.log, seen.needs, role)
     if facts.server.identity != seen.facts.server.identity:
         return [
             Problem(
@@ -118,7 +163,15 @@ def lacking_rights(database: AppDatabase, setup: URL, seen: Seen) -> list[Proble
                 advice="Correct one of them.",
             )
         ]
-    return list(owner_problems(facts, role, seen.steps, together(seen.followed)))
+    tables = together(seen.followed)
+    if seen.by == TRIGGERS:
+        return list(maker_problems(facts, role, tables)) if seen.steps else []
+    return list(owner_problems(facts, role, seen.steps, tables))
+
+
+def removing(seen: Seen) -> list[Step]:
+    """Return what removes whatever there is of ours; the slot first, since it keeps WAL."""
+    return [*drop_steps(seen.facts), *removal_steps(seen.facts)]
 
 
 def applied(
@@ -129,6 +182,9 @@ def applied(
     Slots are made by whoever reads them. Raises SourceRefused where one fails.
     """
     for step in steps:
+        if step.sql.startswith("set "):
+            # Each runs on a connection of its own, which has these limits anyway.
+            continue
         try:
             _run(database.url if step.of_slot else setup, step)
         except errors.InsufficientPrivilege as error:
@@ -155,7 +211,11 @@ def _run(url: URL, step: Step) -> None:
 def _run_on(connection: "psycopg.Connection[Any]", step: Step) -> None:
     # A new slot waits for transactions by their locks, and nobody waits for it.
     lock = "0" if step.of_slot else LOCK_TIMEOUT
-    limits = {"lock_timeout": lock, "statement_timeout": STATEMENT_TIMEOUT}
+    limits = {
+        "lock_timeout": lock,
+        "statement_timeout": STATEMENT_TIMEOUT,
+        "standard_conforming_strings": "on",
+    }
     for left in reversed(range(TRIES)):
         try:
             with connection.transaction():
@@ -205,7 +265,7 @@ def proof(database: AppDatabase, mappings: Iterable[Mapping], seen: Seen) -> lis
         if capture.kind != LOG
     ]
     if not readable:
-        what = f"the slot {database.log} cannot be read"
+        what = f"the log {database.log} cannot be read"
         found.append(Problem(what=what, advice="Run `meisa-cdc capture status`."))
     return found
 

@@ -640,7 +640,7 @@ def test_elsewhere_there_are_no_slots(desk: Desk) -> None:
     url = f"sqlite:///{desk.place.app}"
     for command in ((), ("setup",), ("drop",)):
         error = desk.run("capture", *command, code=1, settings={"MEISA_CDC_APP_DATABASE__URL": url})
-        assert error == "SQLite has no slots: they are of Postgres alone.\n"
+        assert "SQLite keeps no log of changed rows" in error
 
 
 def test_people_of_the_fixture_are_in_step(desk: Desk) -> None:
@@ -649,3 +649,73 @@ def test_people_of_the_fixture_are_in_step(desk: Desk) -> None:
     assert desk.place.meisa_has() == {
         str(n): Person(f"u{n}@example.com", plan="free") for n in (1, 2, 3)
     }
+
+
+TRIGGERS = ("setup", "--by", "triggers", "--apply")
+
+
+def test_triggers_need_no_rights_on_the_server(desk: Desk) -> None:
+    """Neither REPLICATION nor a limit; the reader gets the log's tables and nothing more."""
+    grants = ("grant select on all tables in schema public to {}",)
+    with role(desk, "reader", *grants) as reader:
+        settings = {"MEISA_CDC_APP_DATABASE__URL": reader}
+        told = desk.capture(*TRIGGERS, code=1, settings=settings)
+        assert [
+            each["problem"].partition(" reader_")[2].partition(" ")[2] for each in told["problems"]
+        ] == ["does not own public.plans, public.users", "may not create tables in public"]
+        admin = desk.url.render_as_string(hide_password=False)
+        done = desk.capture(*TRIGGERS, settings={**settings, SETUP: admin})
+        assert (done["by"], done["applied"], done["problems"]) == ("triggers", True, [])
+        desk.place.environ.update(settings)
+        desk.sync()
+        assert desk.finds(2, "log") == "as its config says"
+        assert desk.finds(1, "log")
+        again = desk.capture(*TRIGGERS)
+        assert (again["applied"], again["statements"]) == (True, [])
+        told = desk.capture()
+        assert told["triggers"]["tables"] == ["public.plans", "public.users"]
+        assert (told["slot"], told["publication"]) == (None, None)
+        error = desk.run("capture", "drop", code=1)
+        assert "must be owner" in error
+        assert "Set MEISA_CDC_SETUP_URL to a role that may" in error
+        desk.place.environ["MEISA_CDC_APP_DATABASE__URL"] = admin
+
+
+def test_triggers_follow_the_mappings(desk: Desk) -> None:
+    """With another mapping they are made anew, and gone with the log, the app none the wiser."""
+    text = desk.run("capture", *TRIGGERS)
+    assert 'done  create or replace function "public".' in text
+    assert "begin" not in text
+    desk.execute("create table posts (user_id bigint, n int)", "insert into posts values (2, 1)")
+    desk.place.map(posts="select user_id as external_id, sum(n) as posts from posts group by 1\n")
+    assert "meisa-cdc capture setup --by triggers --print" in desk.run("capture")
+    desk.capture(*TRIGGERS)
+    assert desk.capture()["triggers"]["tables"] == ["public.plans", "public.posts", "public.users"]
+    desk.execute("update posts set n = 2", "alter table posts disable trigger all")
+    told = desk.capture()
+    assert [each["capture"] for each in told["mappings"]] == ["log", "log", "checksum"]
+    desk.capture(*TRIGGERS)
+    assert {each["capture"] for each in desk.capture()["mappings"]} == {"log"}
+
+    # One log at a time.
+    log = desk.place.environ["MEISA_CDC_CAPTURE__NAME"]
+    assert problems(desk.capture(*APPLY, code=1)) == [f"there is a log {log} by triggers already"]
+    assert desk.capture("drop")["statements"]
+    assert desk.capture("drop")["statements"] == []
+    assert desk.rows("select tgname from pg_trigger where not tgisinternal") == []
+    desk.capture(*APPLY)
+    assert problems(desk.capture(*TRIGGERS, code=1)) == [
+        f"there is a slot or a publication {log} already"
+    ]
+    desk.execute("update posts set n = 3")
+
+
+def test_triggers_know_no_partitions(desk: Desk) -> None:
+    """Those that the app adds would have none."""
+    desk.execute("create table visits (user_id bigint, day date) partition by range (day)")
+    desk.place.map(
+        visits="select user_id as external_id, count(*) as visits from visits group by user_id\n"
+    )
+    text = desk.run("capture", "setup", "--by", "triggers")
+    assert "contacts/visits: not followed, since public.visits is partitioned" in text
+    assert "visits" not in text.partition("set lock_timeout")[2]
