@@ -4,10 +4,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check mutations fuzz bench clean
+.PHONY: help demo test check mutations fuzz bench bench-peers clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## the tour: an embedded app database, the sandbox, the whole job
 	$(BIN)/meisa-cdc demo
@@ -33,8 +33,11 @@ fuzz: $(READY)  ## look long for contacts that a changed row affects and nobody 
 bench: $(READY)  ## the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
 
+bench-peers: $(READY)  ## other tools on the same job, installed into .peers beside .venv
+	$(BIN)/python -m benchmarks peers $(ARGS)
+
 clean:  ## remove what was built and cached; .venv stays
-	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf .peers build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find meisa_cdc migrations tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 

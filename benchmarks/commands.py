@@ -26,13 +26,21 @@ class Ran:
 
 def run(arguments: Sequence[str], *, folder: Path, settings: Mapping[str, str], out: Path) -> Ran:
     """Run `meisa-cdc` with these arguments in a folder; what it prints goes to a file there."""
+    command = [sys.executable, "-m", "meisa_cdc", *arguments]
+    return run_program(command, folder=folder, settings=settings, out=out)
+
+
+def run_program(
+    command: Sequence[str], *, folder: Path, settings: Mapping[str, str], out: Path
+) -> Ran:
+    """Run any program in a folder; what it prints goes to a file there."""
     environment = {**os.environ, **settings}
     # An installed program has its bytecode; to compile all of it is no part of any run.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     with out.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "meisa_cdc", *arguments],
+            command,
             cwd=folder,
             env=environment,
             stdout=file,

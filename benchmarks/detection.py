@@ -46,26 +46,23 @@ def measure(folder: Path, users: int, *, repeats: int, first_captures: int) -> l
             home("baseline")
             home("sync")
         found = [
-            Measure(
-                name="detect-idle-checksum",
-                goal=0.35,
-                digits=2,
-                value=bench.ratio(sums, "sync", repeats),
-            ),
-            Measure(
-                name="detect-idle-scan",
-                goal=1.5,
-                digits=2,
-                value=bench.ratio(scan, "sync", repeats),
-            ),
+            _against_copy("detect-idle-checksum", 0.35, bench.ratio(sums, "sync", repeats)),
+            _against_copy("detect-idle-scan", 1.5, bench.ratio(scan, "sync", repeats)),
         ]
         bench.change(users)
         ratio = bench.ratio(sums, "plan --detailed-exitcode", repeats, expect=PENDING)
-        found.append(Measure(name="detect-1k-checksum", goal=0.6, digits=2, value=ratio))
+        found.append(_against_copy("detect-1k-checksum", 0.6, ratio))
+        # detect-1k-log (<= 0.02) and log-growth (<= 1.2) belong here as soon as a log can be
+        # captured: `change` once more for each of the repeats, and the time of a pass inside one
+        # process over COPY; then the same pass with a tenth of the users.
         first = "sync --no-wait --max-requests 0"
         ratio = bench.ratio(None, first, first_captures)
-        found.append(Measure(name="first-capture", goal=8, digits=2, value=ratio))
+        found.append(_against_copy("first-capture", 8, ratio))
     return found
+
+
+def _against_copy(name: str, goal: float, ratio: float) -> Measure:
+    return Measure(name=name, goal=goal, digits=2, value=ratio)
 
 
 class Bench:

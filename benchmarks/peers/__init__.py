@@ -1,0 +1,1 @@
+"""Other tools that do the same job, beside us; `make bench-peers`."""
