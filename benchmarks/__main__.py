@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks import detection, memory, push, start
+from benchmarks import detection, following, memory, push, start
 from benchmarks.measures import Measure
 from benchmarks.peers import comparing
 from benchmarks.simulation import report
@@ -73,6 +73,11 @@ def _detection(options: argparse.Namespace) -> Found:
     return found, {}
 
 
+def _following(options: argparse.Namespace) -> Found:
+    with _folder() as folder:
+        return following.measure(folder, options.users, repeats=options.repeats), {}
+
+
 def _memory(options: argparse.Namespace) -> Found:
     with _folder() as folder:
         return memory.measure(folder, options.users), {"users": options.users}
@@ -90,6 +95,7 @@ EVERY: Mapping[str, Callable[[argparse.Namespace], Found]] = {
     "push": _push,
     "start": _start,
     "detection": _detection,
+    "following": _following,
     "memory": _memory,
     PEERS: _peers,
 }

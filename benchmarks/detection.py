@@ -52,9 +52,6 @@ def measure(folder: Path, users: int, *, repeats: int, first_captures: int) -> l
         bench.change(users)
         ratio = bench.ratio(sums, "plan --detailed-exitcode", repeats, expect=PENDING)
         found.append(_against_copy("detect-1k-checksum", 0.6, ratio))
-        # detect-1k-log (<= 0.02) and log-growth (<= 1.2) belong here as soon as a log can be
-        # captured: `change` once more for each of the repeats, and the time of a pass inside one
-        # process over COPY; then the same pass with a tenth of the users.
         first = "sync --no-wait --max-requests 0"
         ratio = bench.ratio(None, first, first_captures)
         found.append(_against_copy("first-capture", 8, ratio))
