@@ -3,8 +3,9 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,27 +101,68 @@ def _from_docker() -> Iterator[URL]:
 
 
 @contextmanager
+def restored_server() -> Iterator[tuple[URL, Callable[[], None]]]:
+    """Yield a server from the wheel, and what ends it and has it recover as from a backup.
+
+    It is on another timeline then.
+    """
+    with servers.private_folder("postgres", servers.unprivileged()) as folder, ExitStack() as runs:
+        cluster = _cluster(folder)
+        runs.enter_context(cluster.running())
+
+        def recover() -> None:
+            runs.close()
+            mark = folder / "data" / "recovery.signal"
+            mark.touch()
+            cluster.account.give(mark)
+            runs.enter_context(cluster.running("--restore_command=false"))
+
+        yield cluster.url, recover
+
+
+@contextmanager
 def _from_wheel() -> Iterator[URL]:
-    account = servers.unprivileged()
-    password = servers.new_password()
-    port = servers.free_port()
-    env = {"PATH": os.defpath, "LC_ALL": "C"}
-    url = URL.create(DRIVER, "postgres", password, "127.0.0.1", port, "postgres")
-    with servers.private_folder("postgres", account) as folder:
-        programs = _programs(account, folder)
-        data = folder / "data"
-        _initialise(programs, data, password, account, env)
+    with servers.private_folder("postgres", servers.unprivileged()) as folder:
+        cluster = _cluster(folder)
+        with cluster.running():
+            yield cluster.url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Data in a folder, and the programs that serve it."""
+
+    folder: Path
+    programs: Path
+    account: Account
+    env: dict[str, str]
+    url: URL
+
+    @contextmanager
+    def running(self, *more: str) -> Iterator[None]:
+        """Serve it for as long as the block."""
         settings = SETTINGS | {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
-        options = [f"--{name}={value}" for name, value in settings.items()]
+        options = [*(f"--{name}={value}" for name, value in settings.items()), *more]
+        data, port = self.folder / "data", str(self.url.port)
         with servers.running(
-            [programs / "postgres", "-D", data, "-p", str(port), *options],
-            account=account,
-            folder=folder,
-            env=env,
-            answers=partial(_answers, url),
+            [self.programs / "postgres", "-D", data, "-p", port, *options],
+            account=self.account,
+            folder=self.folder,
+            env=self.env,
+            answers=partial(_answers, self.url),
             stop=signal.SIGINT,  # Postgres: do not wait for clients
         ):
-            yield url
+            yield
+
+
+def _cluster(folder: Path) -> Cluster:
+    account = servers.unprivileged()
+    password = servers.new_password()
+    env = {"PATH": os.defpath, "LC_ALL": "C"}
+    programs = _programs(account, folder)
+    _initialise(programs, folder / "data", password, account, env)
+    url = URL.create(DRIVER, "postgres", password, "127.0.0.1", servers.free_port(), "postgres")
+    return Cluster(folder=folder, programs=programs, account=account, env=env, url=url)
 
 
 def _initialise(
