@@ -51,7 +51,6 @@ def _found(folder: Path, users: int, repeats: int) -> tuple[float, float]:
         looks, copies = [], []
         with _passes(settings) as passes:
             baseline(passes, list(passes.mappings))
-            passes.look(passes.mappings, whole=False)
             bench.change(users)
             for _ in range(repeats + 1):
                 copies.append(timed(bench.copy))
