@@ -21,6 +21,7 @@ TALKATIVE = [
     ["init", "other", "--from-database", "--verbose"],
     ["check", "--verbose"],
     ["compile", "--verbose"],
+    ["capture", "setup", "--apply", "--verbose"],
     ["plan", "--verbose"],
     ["sync", "--verbose"],
     ["approve", "0000", "--verbose"],
@@ -38,6 +39,8 @@ TALKATIVE = [
 WRONG: list[tuple[list[str], dict[str, str]]] = [
     (["plan"], {"MEISA_CDC_APP_DATABASE__URL": f"postgresql://u:{PASSWORD}@127.0.0.1:1/d"}),
     (["plan"], {"MEISA_CDC_APP_DATABASE__URL": f"mysql://u:{PASSWORD}@127.0.0.1:1/d"}),
+    (["capture", "drop"], {"MEISA_CDC_SETUP_URL": f"oracle://u:{PASSWORD}@127.0.0.1:1/d"}),
+    (["capture", "drop"], {"MEISA_CDC_SETUP_URL": f"u:{PASSWORD}@127.0.0.1:1/d"}),
     (["status"], {"MEISA_CDC_STATE__URL": f"postgresql://u:{PASSWORD}@127.0.0.1:1/d"}),
     (["check"], {"MEISA_CDC_SUPPRESSION__URL": f"postgresql://u:{PASSWORD}@127.0.0.1:1/d"}),
     (["sync"], {"MEISA_API_KEY": f"{API_KEY}-of-nobody"}),

@@ -10,9 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import pq
 from sqlalchemy import URL, make_url
 
 from meisa_cdc.cli.main import main
+from meisa_cdc.core.errors import SourceUnavailable
+from meisa_cdc.source.snapshot import AppDatabase
 from tests.installation.place import Installation, Person
 
 TABLES = (
@@ -459,6 +462,47 @@ def test_a_slot_that_keeps_too_much_is_dropped_and_no_other(desk: Desk) -> None:
     assert desk.finds(1, "log")
     assert desk.capture()["dropped"] is None
     desk.execute(f"select pg_drop_replication_slot('{log}_other')")
+
+
+@contextmanager
+def reading(desk: Desk, log: str) -> Iterator[None]:
+    """Read a slot, as any consumer does, for as long as the block."""
+    text = desk.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    start = (
+        f"START_REPLICATION SLOT {log} LOGICAL 0/0 (proto_version '1', publication_names '{log}')"
+    )
+    with closing(psycopg.connect(f"{text}?replication=database", autocommit=True)) as reader:
+        assert reader.pgconn.exec_(start.encode()).status == pq.ExecStatus.COPY_BOTH
+        yield
+
+
+def test_a_slot_in_use_is_left_for_the_next_time(desk: Desk) -> None:
+    """It is neither dropped for what it keeps, nor by `capture drop`, which says who reads it."""
+    log = desk.capture(*APPLY)["name"]
+    database = AppDatabase(desk.url, log=log, max_wal=1)
+    desk.execute("create table noise as select generate_series(1, 1000) n")
+    with reading(desk, log):
+        assert database.protect() is None
+        assert ", read by process " in desk.run("capture")
+        error = desk.run("capture", "drop", code=1)
+        assert "is active for PID" in error
+        assert "Stop whoever reads it" in error
+    assert desk.slots() == [log]
+    assert "was dropped since it kept" in str(database.protect())
+    assert database.protect() is None
+
+
+def test_a_slot_that_we_may_not_drop_is_told(desk: Desk) -> None:
+    """The pass goes on; whoever owns the tables may drop it."""
+    log = desk.capture(*APPLY)["name"]
+    desk.execute("create table noise as select generate_series(1, 1000) n")
+    with role(desk, "reader", "grant select on all tables in schema public to {}") as reader:
+        with pytest.raises(SourceUnavailable, match="could not be looked after: permission denied"):
+            AppDatabase(reader, log=log, max_wal=1).protect()
+        admin = desk.url.render_as_string(hide_password=False)
+        settings = {"MEISA_CDC_APP_DATABASE__URL": reader, SETUP: admin}
+        assert len(desk.capture("drop", settings=settings)["statements"]) == 2
+    assert desk.slots() == []
 
 
 def test_what_cannot_be_is_told_before_anything_is_done(desk: Desk) -> None:

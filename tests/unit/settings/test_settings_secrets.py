@@ -139,3 +139,29 @@ def test_settings_cannot_be_changed(load):
     """The tree is frozen."""
     with pytest.raises(ValueError, match="frozen"):
         load().meisa.timeout = 1
+
+
+def test_whom_a_log_is_set_up_as_is_a_secret(load, tmp_path, refusal):
+    """Its URL comes from the environment or a file of its own, and is shown nowhere."""
+    app = {"MEISA_CDC_APP_DATABASE__URL": "postgresql://reader@h/app"}
+    assert str(load(environ=app).require_setup()) == "postgresql://reader@h/app"
+    owner = f"postgresql://owner:{CANARY}@h/app"
+    settings = load(environ={**app, "MEISA_CDC_SETUP_URL": owner})
+    assert settings.require_setup().reveal().endswith(f"owner:{CANARY}@h/app")
+    assert CANARY not in everything(settings)
+    assert {owner, CANARY} <= set(settings.secrets())
+    (tmp_path / "owner").write_text(f"{owner}\n", encoding="utf-8")
+    settings = load(environ={**app, "MEISA_CDC_SETUP_URL_FILE": "owner"})
+    assert str(settings.require_setup()) == "postgresql://owner@h/app"
+    (line,) = refusal(f'[capture]\nsetup_url = "{owner}"')
+    assert "set MEISA_CDC_SETUP_URL, or MEISA_CDC_SETUP_URL_FILE" in line
+    assert CANARY not in line
+
+
+def test_whom_a_log_is_set_up_as_has_to_be_a_url(load):
+    """It is read when it is used; until then it keeps nobody from anything."""
+    settings = load(environ={"MEISA_CDC_SETUP_URL": f"oracle://u:{CANARY}@h/app"})
+    assert f"oracle://u:{CANARY}@h/app" in settings.secrets()
+    with pytest.raises(SettingsError, match="MEISA_CDC_SETUP_URL: 'oracle' is not") as refused:
+        settings.require_setup()
+    assert CANARY not in str(refused.value)

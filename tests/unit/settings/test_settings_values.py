@@ -215,3 +215,25 @@ def test_a_switch_is_true_or_false(written, meant):
     assert texts.parse_switch(meant) is meant
     with pytest.raises(ValueError, match="'yes' is neither true nor false"):
         texts.parse_switch("yes")
+
+
+@pytest.mark.parametrize("name", ["Log", "my log", "1st", "log-2", "", "é", "x" * 41, 'a"b'])
+def test_a_log_has_a_plain_name(refusal, name):
+    """It goes into SQL, and more is put behind it."""
+    (line,) = refusal(f"[capture]\nname = {name!r}")
+    assert line.startswith("meisa-cdc.toml: capture.name: ")
+    assert "write a-z, 0-9 and _, at most 40 of them" in line
+
+
+def test_a_log_has_a_name_and_a_limit(load):
+    """Those of the documentation unless set."""
+    assert (load().capture.name, load().capture.max_wal) == ("meisa_cdc", 10**9)
+    settings = load('[capture]\nname = "crm_2"\nmax_wal = "512MB"')
+    assert (settings.capture.name, settings.capture.max_wal) == ("crm_2", 512 * 10**6)
+
+
+@pytest.mark.parametrize("size", ['"0MB"', '"1 gig"', '"-1GB"', "1000"])
+def test_a_limit_is_a_size(refusal, size):
+    """With its unit, and above nothing."""
+    (line,) = refusal(f"[capture]\nmax_wal = {size}")
+    assert line.startswith("meisa-cdc.toml: capture.max_wal: ")
