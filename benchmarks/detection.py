@@ -15,7 +15,7 @@ from benchmarks.commands import run
 from benchmarks.measures import Measure
 from benchmarks.workload import MAPPINGS, app_database
 from meisa_cdc.sandbox import Account, SandboxOptions, SandboxServer
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 
 #: Contacts that change in one mapping or another.

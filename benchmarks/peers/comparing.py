@@ -16,7 +16,7 @@ from benchmarks.peers.contenders import OURS, PEERS, Command, Contender, Job
 from benchmarks.peers.environments import UnavailableError, programs_of, versions
 from benchmarks.peers.sink import Sink, new_sink
 from benchmarks.workload import MAPPINGS, app_database
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 
 #: Nothing is known yet; nothing has changed; one contact in a hundred has another plan; and has

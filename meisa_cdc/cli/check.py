@@ -16,7 +16,8 @@ from meisa_cdc.core.mapping import EMAILS
 if TYPE_CHECKING:
     from meisa_cdc.core.mapping import Mapping
     from meisa_cdc.source.affected.answers import Derivation
-    from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+    from meisa_cdc.source.database import AppDatabase
+    from meisa_cdc.source.snapshot import DatabaseSnapshot
     from meisa_cdc.wiring import Wiring
 
 FAILED = 1

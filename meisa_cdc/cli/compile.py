@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from meisa_cdc.core.captures import Capture
     from meisa_cdc.core.mapping import Mapping
     from meisa_cdc.source.affected.answers import Derivation
-    from meisa_cdc.source.snapshot import AppDatabase
+    from meisa_cdc.source.database import AppDatabase
 
 
 @command("meisa-cdc compile", "meisa-cdc compile contacts/plan")

@@ -100,7 +100,7 @@ def _text(name: str) -> str:
 
 def _proposed(session: Session, folder: Path, url: str) -> Starter:
     from meisa_cdc.cli.proposals import propose, tables_of
-    from meisa_cdc.source.snapshot import AppDatabase
+    from meisa_cdc.source.database import AppDatabase
 
     there = folder / SETTINGS_FILE
     address, settings = _address(session, there, url)

@@ -12,6 +12,7 @@ from sqlalchemy import URL
 from meisa_cdc.core.captures import LOG
 from meisa_cdc.core.errors import SourceRefused, SourceUnavailable
 from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.dialects import POSTGRESQL
 from meisa_cdc.source.needs import Need, needs_of, together
 from meisa_cdc.source.postgres_transaction import connect, first_line
@@ -36,7 +37,6 @@ from meisa_cdc.source.slot_plan import (
     setup_steps,
     unpublishable,
 )
-from meisa_cdc.source.snapshot import AppDatabase
 from meisa_cdc.source.trigger_plan import (
     maker_problems,
     removal_steps,

@@ -14,7 +14,7 @@ from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.mapping import EMAILS, ONCE, Mapping, named
 from meisa_cdc.ports import Meisa, Ping, State
 from meisa_cdc.settings import Settings
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 from meisa_cdc.state import LeaseKeeper, SqlState, TemporarySpool, holder_name, open_state
 from meisa_cdc.sync.acquaintance import LIMITS, Terms

@@ -15,7 +15,7 @@ from sqlalchemy import URL, make_url
 
 from meisa_cdc.cli.main import main
 from meisa_cdc.core.errors import SourceUnavailable
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from tests.installation.place import Installation, Person
 
 TABLES = (

@@ -26,7 +26,7 @@ from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.mapping import check_set
 from meisa_cdc.core.values import Value, canonical, canonical_key
 from meisa_cdc.settings import load_settings
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 
 Proposed = Callable[[str], dict[str, dict[str, dict[str, Value]]]]

@@ -9,7 +9,8 @@ from meisa_cdc.core.errors import MappingFailed
 from meisa_cdc.core.mapping import CONTACTS, TAG, Mapping
 from meisa_cdc.source.affected.answers import FullScan, KeyColumns, KeyQuery
 from meisa_cdc.source.affected.asking import Change
-from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from meisa_cdc.source.database import AppDatabase
+from meisa_cdc.source.snapshot import DatabaseSnapshot
 from tests.integration.test_source_reading import execute
 
 TABLES = """

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 
 from meisa_cdc.core.errors import MeisaCdcError
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 
 USERS = "create table users (id integer primary key, email varchar(50))"
 

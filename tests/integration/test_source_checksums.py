@@ -18,7 +18,8 @@ from meisa_cdc.core.checksums import (
 )
 from meisa_cdc.core.errors import MappingError
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from meisa_cdc.source.database import AppDatabase
+from meisa_cdc.source.snapshot import DatabaseSnapshot
 
 USERS = """
 create table users (

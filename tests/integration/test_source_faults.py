@@ -15,10 +15,11 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from meisa_cdc.core.errors import MappingFailed, SourceUnavailable
 from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.mysql_transaction import MySqlTransaction
 from meisa_cdc.source.postgres_transaction import PostgresTransaction
 from meisa_cdc.source.session import BATCH
-from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from meisa_cdc.source.snapshot import DatabaseSnapshot
 from tests.conftest import AppDatabase as Given
 
 DIGITS = f"(select 0 as d {' '.join(f'union all select {n}' for n in range(1, 5))}"

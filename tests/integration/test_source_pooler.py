@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 
 ONE = Mapping(name="contacts/one", text="select 1 as external_id, 'a' as x", digest="1")
 READY, SYNC, QUERY, END = b"Z", b"S", b"Q", b"X"

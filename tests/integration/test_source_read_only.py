@@ -9,7 +9,8 @@ from sqlalchemy import NullPool, create_engine, inspect, make_url, text
 
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from meisa_cdc.source.database import AppDatabase
+from meisa_cdc.source.snapshot import DatabaseSnapshot
 from tests.conftest import AppDatabase as Given
 
 USERS = [

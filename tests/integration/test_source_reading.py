@@ -8,8 +8,9 @@ from sqlalchemy import NullPool, create_engine, text
 
 from meisa_cdc.core.errors import MappingError, MappingFailed, SourceUnavailable
 from meisa_cdc.core.mapping import Column, Mapping
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.session import BATCH
-from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from meisa_cdc.source.snapshot import DatabaseSnapshot
 from tests.conftest import AppDatabase as Given
 
 USERS = [

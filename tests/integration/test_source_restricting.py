@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from tests.installation import until
 from tests.installation.writers import connections, plain
 

@@ -10,7 +10,8 @@ from sqlalchemy import make_url
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.source.changelog import MOST_CHANGES
-from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from meisa_cdc.source.database import AppDatabase
+from meisa_cdc.source.snapshot import DatabaseSnapshot
 
 TABLES = """
 create type mood as enum ('good', 'bad''"s');

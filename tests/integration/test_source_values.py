@@ -10,7 +10,7 @@ from sqlalchemy import NullPool, create_engine, make_url
 from meisa_cdc.core.errors import InvalidValue
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.values import canonical
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 
 ZONE = ZoneInfo("Europe/Paris")
 TABLE = """

@@ -5,7 +5,7 @@ from sqlalchemy import NullPool, create_engine, text
 
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from tests.conftest import AppDatabase as Given
 
 POSTS = "create table posts (id integer, author integer, at {}, title varchar(20))"

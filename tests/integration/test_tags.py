@@ -11,7 +11,7 @@ from sqlalchemy import NullPool, create_engine, text as sql
 from meisa_cdc.core.errors import MappingError
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.core.values import canonical
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 from tests.conftest import AppDatabase as Given
 from tests.installation import Installation, people

@@ -8,9 +8,9 @@ from sqlalchemy import make_url
 
 from meisa_cdc.core.errors import SettingsError, SourceUnavailable
 from meisa_cdc.source import changelog
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.dialects import MYSQL, POSTGRESQL, SQLITE
 from meisa_cdc.source.postgres_trigger_log import Seen
-from meisa_cdc.source.snapshot import AppDatabase
 from meisa_cdc.source.trigger_names import Names
 from meisa_cdc.source.trigger_setup import creation, removal
 from tests.soundness.logged import ASKED, UNKEPT, UNMARKED, Follower, mapping, told_of

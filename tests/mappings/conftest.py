@@ -12,7 +12,8 @@ from meisa_cdc.core.mapping import EMAILS, EVENTS, SEQUENCES, Mapping
 from meisa_cdc.core.occurrence import EMAIL, EMAIL_ID, EVENT_ID
 from meisa_cdc.core.values import Value, canonical, canonical_key
 from meisa_cdc.demo import appdb
-from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from meisa_cdc.source.database import AppDatabase
+from meisa_cdc.source.snapshot import DatabaseSnapshot
 from meisa_cdc.source.templates import load_mappings
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 
 from meisa_cdc.core.mapping import ONCE, check_columns, check_set
 from meisa_cdc.core.occurrence import check_columns as check_once
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.templates import load_mappings
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from meisa_cdc.core.guard import GuardSettings
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source.snapshot import AppDatabase
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.state import TemporarySpool, open_state
 from meisa_cdc.sync.passes import Passes
 from meisa_cdc.testing import HandClock

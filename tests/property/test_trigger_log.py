@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.dialects import POSTGRESQL
-from meisa_cdc.source.snapshot import AppDatabase
 from meisa_cdc.source.trigger_setup import creation
 from tests.soundness.changing import Data, created
 from tests.soundness.logged import ASKED, UNKEPT, UNMARKED, Follower, mapping, told_of

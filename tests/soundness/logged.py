@@ -8,7 +8,8 @@ from meisa_cdc.core.captures import LOG
 from meisa_cdc.core.mapping import CONTACTS, Mapping
 from meisa_cdc.source.affected.asking import usable_key
 from meisa_cdc.source.changelog import wanted
-from meisa_cdc.source.snapshot import AppDatabase, DatabaseSnapshot
+from meisa_cdc.source.database import AppDatabase
+from meisa_cdc.source.snapshot import DatabaseSnapshot
 from tests.soundness.running import Missed
 
 #: Why a mapping was read in full: it has no log, or no bookmark that holds, or the log said so.

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from meisa_cdc.core.errors import SettingsError, SourceRefused
+from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.engines import app_url, driver_arguments, place_of
-from meisa_cdc.source.snapshot import AppDatabase
 
 CANARY = "s3cret-canary"
 
