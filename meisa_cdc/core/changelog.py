@@ -15,6 +15,15 @@ class Trail:
     identity: str
     #: Place in the log before which changes are gone.
     start: int
+    #: Place up to which it was written; None: places do not tell.
+    end: int | None = None
+
+    def reaches(self, place: int) -> bool:
+        """Tell whether it tells of everything since a place that it had reached once.
+
+        Of a server that was set back in time, a place may lie in its future.
+        """
+        return self.start <= place and (self.end is None or place <= self.end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,8 @@ from meisa_cdc.sync.push import LONGEST_WAIT, Push
 
 #: Seconds before what failed is tried again, doubled up to the longest.
 FIRST_RETRY = 5.0
+#: Seconds between two looks at how much the log keeps.
+PROTECT_EVERY = 60.0
 LONGEST_RETRY = 300.0
 
 
@@ -61,6 +63,9 @@ class Leader:
     _failed: BaseException | None = None
     #: This process no longer leads, for whatever reason.
     _over: bool = False
+    #: When it is looked next whether the log keeps too much, and what was in the way the last time.
+    _protects: float = 0.0
+    _unprotected: str = ""
     #: Answers that were of use so far.
     _useful: int = 0
     #: Why deliveries were halted when that was told last; None while they go on.
@@ -108,6 +113,7 @@ class Leader:
             problem = self._attempt(mappings) if mappings else None
             if SUPPRESSIONS in names:
                 self._pull()
+            self._protect()
             if problem is None:
                 retry = FIRST_RETRY
                 continue
@@ -132,6 +138,22 @@ class Leader:
             return self.waking.due(self.passes.woken)
         except RetryLater:
             return frozenset()
+
+    def _protect(self) -> None:
+        """Now and then, see to it that the log keeps no more than it may, whatever passes do."""
+        if self.clock.now() < self._protects:
+            return
+        self._protects = self.clock.now() + PROTECT_EVERY
+        try:
+            reason = self.passes.protect()
+        except RetryLater as error:
+            if str(error) != self._unprotected:
+                self.log.error("log of changed rows not looked after", error=str(error))
+            self._unprotected = str(error)
+            return
+        self._unprotected = ""
+        if reason is not None:
+            self.log.warning("log of changed rows dropped", reason=reason)
 
     def _attempt(self, names: frozenset[str]) -> MeisaCdcError | None:
         """Look at these mappings; return what was in the way where a later look may succeed."""

@@ -10,6 +10,8 @@ from meisa_cdc.ports import Clock, Watch
 EVERY = 1.0
 #: A pass took so long: for so many times as long, there is no other because of the log.
 REST = 5.0
+#: The same of looks, which take long where the app has a long transaction open.
+REST_OF_LOOKS = 20.0
 #: Seconds before a log that cannot be looked at is tried again.
 RETRY = 30.0
 
@@ -33,11 +35,14 @@ class Waking:
         self._next = now + EVERY
         names = woken()
         try:
-            return names if names and self.watch.moved() else frozenset()
+            moved = bool(names) and self.watch.moved()
         except SourceUnavailable:
             # The passes tell of it.
             self._next = now + RETRY
             return frozenset()
+        took = self.clock.now() - now
+        self._next = now + max(EVERY, took * REST_OF_LOOKS)
+        return names if moved else frozenset()
 
     def passed(self, seconds: float) -> None:
         """Take note of how long a pass took that has just ended."""

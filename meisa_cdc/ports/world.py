@@ -90,8 +90,11 @@ class Snapshot(Protocol):
     def upto(self) -> int | None:
         """Return the place up to which the log may be cut off once what was read is stored.
 
-        None: it told nothing. Raises SourceUnavailable.
+        None: it told nothing; `silence` says why. Raises SourceUnavailable.
         """
+
+    def silence(self) -> str:
+        """Return why the log told nothing; "" where it told."""
 
 
 class Watch(Protocol):

@@ -36,6 +36,8 @@ class Standing:
     start: int
     #: By full name.
     tables: Dict[str, Kept]
+    #: Place up to which it was written; None: places do not tell.
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from meisa_cdc.core.captures import LOG
 from meisa_cdc.core.changelog import Trail
+from meisa_cdc.core.errors import MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.source.affected.answers import Catalogue, Derivation, FullScan
 from meisa_cdc.source.affected.asking import Changes
@@ -62,7 +63,10 @@ class Following:
     #: What the database says of tables and functions in a query.
     catalogue: Callable[[Sequence[str], Sequence[str]], Catalogue]
     _derived: dict[tuple[str, str], Derivation] = field(default_factory=dict)
+    _standing: Standing | FullScan | None = None
     _told: Told | FullScan | None = None
+    #: One of the mappings that the log is read for.
+    _followed: Mapping | None = None
     #: Columns that mappings need to be told of, by table.
     _wanted: dict[str, set[str]] = field(default_factory=dict)
     #: Those of them that were asked for when the log was read.
@@ -103,8 +107,7 @@ class Following:
         """
         if self.session.tracing is None:
             return UNTRACED
-        log = self.session.log
-        standing = UNKEPT if log is None else log.standing()
+        standing = self._standing_for(approved.mapping)
         if isinstance(standing, FullScan):
             return standing
         derivation = self.derivation(approved)
@@ -118,13 +121,16 @@ class Following:
 
         Has to be asked for all mappings before the first `changed`.
         """
-        standing = self._standing()
+        standing = self._standing_for(approved.mapping)
+        if isinstance(standing, FullScan):
+            raise TypeError(standing.reason)
         derivation = self.derivation(approved)
         for table, columns in wanted(derivation).items():
             self._wanted.setdefault(table, set()).update(columns)
         shapes = sorted(f"{t.table}={standing.tables[t.table].shape}" for t in derivation.tables)
         shape = hashlib.sha256("\n".join(shapes).encode()).hexdigest()[:16]
-        return Trail(identity=f"{standing.identity} {shape}", start=standing.start)
+        identity = f"{standing.identity} {shape}"
+        return Trail(identity=identity, start=standing.start, end=standing.end)
 
     def changed(self, approved: Approved) -> Generator[list[str], None, None] | FullScan:
         """Return the keys of contacts that the log's changes may affect, in chunks, or why not."""
@@ -141,10 +147,10 @@ class Following:
                 return UNTOLD
         return self.affected(approved, told.changes)
 
-    def upto(self) -> int | None:
-        """Return the place in the log that this snapshot makes superfluous; None: nothing."""
+    def upto(self) -> int | FullScan:
+        """Return the place in the log that this snapshot makes superfluous, or why not."""
         told = self._tell()
-        return None if isinstance(told, FullScan) else told.upto
+        return told if isinstance(told, FullScan) else told.upto
 
     @property
     def seen(self) -> Seen | None:
@@ -153,18 +159,34 @@ class Following:
         return None if log is None else log.seen
 
     def _tell(self) -> Told | FullScan:
+        log, mapping = self.session.log, self._followed
+        if log is None or mapping is None:
+            return UNKEPT
         if self._told is None:
-            log = self.session.log
             self._asked = {table: frozenset(columns) for table, columns in self._wanted.items()}
-            self._told = UNKEPT if log is None else log.told(self._asked)
+            try:
+                with self.statement(mapping):
+                    self._told = log.told(self._asked)
+            except MappingFailed as error:
+                self._told = _unreadable(error)
         return self._told
 
-    def _standing(self) -> Standing:
-        log = self.session.log
-        standing = None if log is None else log.standing()
-        if not isinstance(standing, Standing):
-            raise TypeError(type(standing))
-        return standing
+    def _standing_for(self, mapping: Mapping) -> Standing | FullScan:
+        """Return what the log covers; what is asked for it is asked on behalf of a mapping."""
+        self._followed = mapping
+        if self._standing is None:
+            try:
+                with self.statement(mapping):
+                    log = self.session.log
+                    self._standing = UNKEPT if log is None else log.standing()
+            except MappingFailed as error:
+                self._standing = _unreadable(error)
+        return self._standing
+
+
+def _unreadable(error: MappingFailed) -> FullScan:
+    said = str(error).removeprefix(f"{error.mapping}: ").rstrip(".")
+    return FullScan(reason=f"the log cannot be read: {said}", advice="")
 
 
 def unsuited(derivation: Derivation) -> FullScan | None:

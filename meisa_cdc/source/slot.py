@@ -25,7 +25,11 @@ SET_UP_ANEW = "Run `meisa-cdc capture drop`, then `meisa-cdc capture setup`."
 SERVER = """
 select pg_catalog.pg_is_in_recovery(), (select system_identifier::text
     from pg_catalog.pg_control_system()), (select timeline_id::text
-    from pg_catalog.pg_control_checkpoint())
+    from pg_catalog.pg_control_checkpoint()),
+    exists (select from pg_catalog.pg_roles r where r.rolname = current_user
+        and (r.rolsuper or r.rolreplication))
+    or exists (select from pg_catalog.pg_roles r where r.rolname = 'rds_replication'
+        and pg_catalog.pg_has_role(r.oid, 'member'))
 """
 SLOT = """
 select s.confirmed_flush_lsn::text, s.plugin::text, s.database::text = current_database(),
@@ -34,11 +38,14 @@ select s.confirmed_flush_lsn::text, s.plugin::text, s.database::text = current_d
 from pg_catalog.pg_replication_slots s where s.slot_name::text = $1
 """
 PUBLICATION = """
-select p.puballtables, p.pubinsert and p.pubupdate and p.pubdelete and p.pubtruncate
+select p.puballtables, p.pubinsert and p.pubupdate and p.pubdelete and p.pubtruncate,
+       p.oid::text || ' ' || p.xmin::text
 from pg_catalog.pg_publication p where p.pubname::text = $1
 """
 # A table that was rewritten has another file: by TRUNCATE, too, and by an ALTER that changes values
-# without a word in the log. A publication of some rows or columns alone is none to us.
+# without a word in the log. A column that was dropped and added again has another number. A table
+# that left the publication for a while has another row in it; what transactions wrote that began
+# before it came is not told. A publication of some rows or columns alone is none to us.
 TABLES = """
 select c.oid::bigint, format('%I.%I', n.nspname, c.relname), c.relreplident::text,
        c.relfilenode::text,
@@ -49,7 +56,12 @@ select c.oid::bigint, format('%I.%I', n.nspname, c.relname), c.relreplident::tex
        array(select json_build_array(a.attname::text, a.atttypid::bigint, a.atttypmod)::text
              from pg_catalog.pg_attribute a
              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-               and coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' order by a.attnum)
+               and coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' order by a.attnum),
+       r.oid::text || ' ' || r.xmin::text
+           || array(select a.attnum::text from pg_catalog.pg_attribute a
+               where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+               order by a.attnum)::text,
+       age(r.xmin) <= age((txid_snapshot_xmin(txid_current_snapshot()) % 4294967296)::text::xid)
 from pg_catalog.pg_publication p
 join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
 join pg_catalog.pg_class c on c.oid = r.prrelid
@@ -74,11 +86,13 @@ where s.slot_name::text = $1 and s.confirmed_flush_lsn < $2::text::pg_lsn
 #: Messages that are asked for at once; a small transaction is three of them.
 MOST_MESSAGES = 3 * MOST_CHANGES
 #: Of them, so many are fetched at a time.
-BATCH = 5_000
+BATCH = 500
+#: Bytes of rows that are kept to look whom they affect.
+MOST_BYTES = 64 * 2**20
 #: Where somebody else reads the slot just now: how often it is tried again, after what.
 TRIES, PAUSE = 20, "select pg_catalog.pg_sleep(0.1)"
 #: Seconds that the server may take to tell what changed.
-TIMEOUT = 60
+TIMEOUT = 30
 SET = """
 select pg_catalog.set_config(name, value, false)
 from unnest($1::text[], $2::text[]) setting(name, value)
@@ -126,27 +140,34 @@ class SlotLog:
 
     def _found(self) -> Standing | FullScan:
         execute = self.transaction.execute
-        ((standby, system, timeline),) = execute(SERVER)
+        ((standby, system, timeline, allowed),) = execute(SERVER)
         if standby:
             return FullScan(reason="the server is a standby", advice="Read the primary.")
         if knows_no_encoding(self.transaction.connection):
             # What it tells could not be told from what the tables hold.
             return FullScan(reason="the database has no encoding", advice="Use another capture.")
-        slot = execute(SLOT, [self.name])
-        problem = slot_problem(slot, self.name)
-        if problem is None:
-            problem = publication_problem(execute(PUBLICATION, [self.name]), self.name)
+        if not allowed:
+            return FullScan(reason="our role may not read slots", advice=SET_UP)
+        slot, publication = execute(SLOT, [self.name]), execute(PUBLICATION, [self.name])
+        problem = slot_problem(slot, self.name) or publication_problem(publication, self.name)
         if problem is not None:
             return problem
         self._start = place_of(slot[0][0])
+        identity = f"slot {self.name} {system} {timeline} {publication[0][2]}"
+        end = place_of(str(execute(NOW)[0][0]))
+        return Standing(identity=identity, start=self._start, end=end, tables=self._kept())
+
+    def _kept(self) -> dict[str, Kept]:
         tables = {}
-        for oid, table, identity, file, identifying, columns in execute(TABLES, [self.name]):
+        rows = self.transaction.execute(TABLES, [self.name])
+        for oid, table, identity, file, identifying, columns, more, young in rows:
             shape = tuple(_column(each) for each in columns)
             self._tables[oid], self._columns[oid] = table, shape
             before = [name for name, *_ in shape] if identity == "f" else identifying
-            tables[table] = Kept(before=frozenset(before), shape=f"{oid} {file} {shape}")
-        identity = f"slot {self.name} {system} {timeline}"
-        return Standing(identity=identity, start=self._start, tables=tables)
+            if not young:
+                shown = f"{oid} {file} {more} {shape}"
+                tables[table] = Kept(before=frozenset(before), shape=shown)
+        return tables
 
     def told(self, wanted: Columns) -> Told | FullScan:
         """Return what changed, read on a connection of its own after the snapshot was opened."""
@@ -199,6 +220,8 @@ class Gathered:
     unsure: set[str] = field(default_factory=set)
     #: Number and end of each transaction.
     ended: list[tuple[int, int]] = field(default_factory=list)
+    #: Bytes of rows that may still be kept.
+    room: int = MOST_BYTES
 
     def take(self, messages: Iterable[bytes]) -> bool:
         """Gather; return False where it is too much, and then there may be more to come."""
@@ -216,7 +239,7 @@ class Gathered:
                     self._doubt(oid)
             else:
                 room -= self._keep(each)
-                if room < 0:
+                if min(room, self.room) < 0:
                     return False
         return counted.count < MOST_MESSAGES
 
@@ -231,6 +254,7 @@ class Gathered:
         columns, change = self.wanted[name], row.change
         kept = Change(old=_some(change.old, columns), new=_some(change.new, columns))
         self.changes.setdefault(name, []).append(kept)
+        self.room -= _size(kept.old) + _size(kept.new)
         return True
 
 
@@ -251,6 +275,10 @@ def _some(image: Image | None, columns: Collection[str]) -> Image | None:
     if image is None:
         return None
     return {name: value for name, value in image.items() if name in columns}
+
+
+def _size(image: Image | None) -> int:
+    return sum(len(value) for value in (image or {}).values() if value is not None)
 
 
 def _column(text: str) -> ColumnShape:
@@ -276,7 +304,7 @@ def publication_problem(found: Sequence[Sequence[Any]], name: str) -> FullScan |
     """Return why a publication, as PUBLICATION has it, cannot be used; None where it can."""
     if not found:
         return FullScan(reason=f"there is no publication {name}", advice=SET_UP_ANEW)
-    ((everything, whole),) = found
+    ((everything, whole, _),) = found
     if everything or not whole:
         reason = f"the publication {name} is not as `capture setup` makes it"
         return FullScan(reason=reason, advice=SET_UP_ANEW)
@@ -339,6 +367,7 @@ def acknowledge(url: URL, name: str, upto: int) -> None:
     """Let the server forget what lies before a place. Raises SourceUnavailable."""
     try:
         with closing(connect(url)) as connection:
+            _pin(connection)
             _run(connection, ADVANCE, [name, written(upto)])
     except psycopg.Error as error:
         raise SourceUnavailable(

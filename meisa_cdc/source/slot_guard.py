@@ -36,6 +36,7 @@ def protect(url: URL, name: str, max_wal: int) -> str | None:
     """
     try:
         with closing(connect(url)) as connection:
+            connection.execute("set statement_timeout = '10s'")
             cursor = psycopg.RawCursor(connection)
             found = cursor.execute(KEPT.encode(), [name]).fetchone()
             kept, unread = found if found is not None and found[0] is not None else (0, 0)

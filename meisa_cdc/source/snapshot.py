@@ -176,8 +176,17 @@ class DatabaseSnapshot:
         return None if isinstance(found, FullScan) else found
 
     def upto(self) -> int | None:
-        """Return the place up to which the log may be cut off once what was read is stored."""
-        return self._following.upto()
+        """Return the place up to which the log may be cut off once what was read is stored.
+
+        None: it told nothing; `silence` says why. Raises SourceUnavailable.
+        """
+        found = self._following.upto()
+        return None if isinstance(found, FullScan) else found
+
+    def silence(self) -> str:
+        """Return why the log told nothing; "" where it told."""
+        found = self._following.upto()
+        return found.reason if isinstance(found, FullScan) else ""
 
     @property
     def seen(self) -> "Seen | None":

@@ -94,7 +94,7 @@ def _loaded(path: Path, name: str, variables: Dict[str, object], dialect: Dialec
         name=name,
         kind=kind,
         text=text,
-        digest=hashlib.sha256(text.encode()).hexdigest(),
+        digest=_digest(text, variables),
         purpose=purpose_of(text),
         every=settings.every,
         cron=settings.cron,
@@ -108,6 +108,14 @@ def _loaded(path: Path, name: str, variables: Dict[str, object], dialect: Dialec
         at_least_once=settings.at_least_once,
         backfill=settings.backfill,
     )
+
+
+def _digest(text: str, variables: Dict[str, object]) -> str:
+    """Return what differs between files, and between what variables make of them."""
+    digest = hashlib.sha256(text.encode())
+    if "var(" in text:
+        digest.update(repr(sorted(variables.items())).encode())
+    return digest.hexdigest()
 
 
 def _tagging(name: str, columns: tuple[str, ...], settings: Declared) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+from meisa_cdc.core.captures import SCAN, Capture
 from meisa_cdc.core.changelog import Bookmark, Trail
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.mapping import Mapping
@@ -20,10 +21,13 @@ def read_logged(rows: Rows, mapping: Mapping, trail: Trail, *, whole: bool) -> N
         full_at = rows.now
         rows.read_all(rows.stream(mapping), rows.snapshot.read(mapping))
     upto = rows.snapshot.upto()
-    if upto is not None:
-        rows.captured.upto = upto
-        mark = Bookmark(scheme=scheme, upto=upto, full_at=full_at)
-        rows.captured.marked[mapping.name] = Marked(mark)
+    if upto is None:
+        why = f"every row is read, since {rows.snapshot.silence()}"
+        rows.captured.captures[mapping.name] = Capture(kind=SCAN, why=why)
+        return
+    rows.captured.upto = upto
+    mark = Bookmark(scheme=scheme, upto=upto, full_at=full_at)
+    rows.captured.marked[mapping.name] = Marked(mark)
 
 
 def put_off(rows: Rows, mapping: Mapping, trail: Trail) -> None:
@@ -52,7 +56,7 @@ def _bookmark(rows: Rows, mapping: Mapping, scheme: str, trail: Trail) -> Bookma
     before = rows.marks.get(mapping.name)
     if not isinstance(before, Bookmark) or before.scheme != scheme:
         return None
-    known = mapping.name in rows.records and trail.start <= before.upto
+    known = mapping.name in rows.records and trail.reaches(before.upto)
     return before if known and rows.suffices(mapping, before.full_at) else None
 
 

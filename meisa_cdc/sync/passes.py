@@ -8,6 +8,7 @@ from heapq import merge
 
 from meisa_cdc.core.budget import Window, forecast
 from meisa_cdc.core.captures import LOG
+from meisa_cdc.core.changelog import Bookmark
 from meisa_cdc.core.diff import Action, Comparison, Invalid
 from meisa_cdc.core.errors import ApprovalMismatch, SourceUnavailable
 from meisa_cdc.core.guard import GuardSettings, Hold
@@ -136,12 +137,15 @@ class Passes:
         Who says how often a mapping is to be read has it read no more often.
         """
         captures = self.state.note(CAPTURES) or {}
-        logged = {name for name, (kind, _) in captures.items() if kind == LOG}
-        return frozenset(
+        unpaced = [n for n, each in self.mappings.items() if each.every is None and not each.cron]
+        logged = [
             name
-            for name, each in self.mappings.items()
-            if name in logged and each.enabled and each.every is None and not each.cron
-        )
+            for name in unpaced
+            if self.mappings[name].enabled and captures.get(name, [""])[0] == LOG
+        ]
+        # Without a bookmark every row is read, which is a matter of the schedule.
+        known = marks.stored(self.state, logged)
+        return frozenset(n for n, each in known.items() if isinstance(each, Bookmark))
 
     def _look(self, spool: Spool, arrived: Arrived, due: frozenset[str], *, whole: bool) -> Look:
         remembered = self.state.mappings()
@@ -261,14 +265,16 @@ class Passes:
         ):
             # There is one again.
             self.state.set_note(DROPPED, None)
-        self.protect()
+        # It is looked at again after the next pass, and by the daemon.
+        with suppress(SourceUnavailable):
+            self.protect()
 
     def protect(self) -> str | None:
-        """Have the source drop a log that keeps too much; return and remember why, if it did."""
-        reason = None
-        # It is looked at again after the next pass.
-        with suppress(SourceUnavailable):
-            reason = self.source.protect()
+        """Have the source drop a log that keeps too much; return and remember why, if it did.
+
+        Raises SourceUnavailable.
+        """
+        reason = self.source.protect()
         if reason is not None:
             self.state.set_note(DROPPED, {"reason": reason, "at": self.clock.now()})
         return reason
@@ -294,7 +300,11 @@ class Passes:
             self.state.record_read(
                 name, mapping.digest, look.arrived.columns[name], look.arrived.now
             )
-        captures = {name: [each.kind, each.why] for name, each in captured.captures.items()}
+        captures = {
+            name: [each.kind, each.why]
+            for name, each in captured.captures.items()
+            if name not in captured.failures
+        }
         if captures != self.state.note(CAPTURES):
             self.state.set_note(CAPTURES, captures)
         if list(look.plan.unmapped) != list(look.background.unmapped):

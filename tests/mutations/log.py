@@ -15,9 +15,9 @@ LOG_RULES = (
     ),
     Rule(
         name="log: one that begins too late says too little",
-        file="meisa_cdc/sync/logged.py",
-        old="trail.start <= before.upto",
-        new="trail.start >= 0",
+        file="meisa_cdc/core/changelog.py",
+        old="self.start <= place and",
+        new="self.start >= 0 and",
         tests=(T_LOGGED,),
     ),
     Rule(

@@ -121,6 +121,8 @@ class Log:
     identity: str = "the log"
     #: There are more changes than anybody wants to hear of.
     overflown: bool = False
+    #: Why it cannot be read; "": it can.
+    silence: str = ""
     #: Mappings of which it cannot be found out whom changes affect.
     failing: set[str] = field(default_factory=set)
     #: How many changes it may keep before it is dropped; None: any number.
@@ -247,16 +249,23 @@ class Tables:
     def changed(self, mapping: Mapping) -> Iterator[Sequence[str]] | None:
         """Yield the keys that the log has of a mapping, in small batches."""
         assert self.log is not None
-        if self.log.overflown:
+        if self.log.overflown or self.log.silence:
             return None
         if mapping.name in self.log.failing:
             raise MappingFailed("statement timeout", mapping=mapping.name)
         keys = [key for name, key in self.log.entries if name == mapping.name]
         return iter([keys[start : start + self.batch] for start in range(0, len(keys), self.batch)])
 
+    def silence(self) -> str:
+        """Return why the log told nothing."""
+        assert self.log is not None
+        return self.log.silence
+
     def upto(self) -> int | None:
         """Return the end of the log."""
         assert self.log is not None
+        if self.log.silence:
+            return None
         return self.log.start + len(self.log.entries)
 
     def watch(self) -> "Tables":
