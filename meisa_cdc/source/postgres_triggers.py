@@ -113,6 +113,7 @@ create trigger {emptied} after truncate on {table}
     for each statement execute procedure {function}({columns});
 alter table {table} enable always trigger {emptied}
 """
+# One table at a time: who holds one and waits for another may have the app's transaction ended.
 DROP_OTHERS = """
 do {mark}
 declare
@@ -126,6 +127,7 @@ begin
           and not t.tgisinternal and p.proname <> all (array[{functions}]::text[])
     loop
         execute format('drop trigger %I on %s', each.tgname, each.relation);
+        commit;
     end loop;
     for each in
         select p.oid::regprocedure as function from pg_catalog.pg_proc p
@@ -153,7 +155,7 @@ drop table if exists {changes}, {log};
 drop sequence if exists {places}, {missed}
 """
 #: A schema change waits behind whoever holds a table, and everybody else behind the change.
-PATIENCE = ("set lock_timeout = '5s'", "set standard_conforming_strings = on")
+PATIENCE = ("set lock_timeout = '2s'", "set standard_conforming_strings = on")
 
 
 def creation(

@@ -21,7 +21,7 @@ def creation(
     reader: str = "",
     schema: str = "public",
 ) -> tuple[str, ...]:
-    """Return the statements that set it up, or up anew; each may be run by itself, in order.
+    """Return the statements that set it up, or up anew: in order, each in its own transaction.
 
     `tables`: columns to tell of, by full name, as `changelog.wanted` has them; tables that are not
     among them are told of no more. `limit`: rows that the log may hold. `reader`: the role of
@@ -32,7 +32,7 @@ def creation(
 
 
 def removal(dialect: Dialect, name: str, *, schema: str = "public") -> tuple[str, ...]:
-    """Return the statements that leave nothing of it behind; they may be run at any time.
+    """Return the statements that leave nothing of it behind: each in its own transaction.
 
     Raises SettingsError.
     """
