@@ -70,7 +70,8 @@ class PostgresSession:
             kind(transaction=self._transaction, url=self._url, name=self._log_name)
             for kind in kinds
         )
-        return next((log for log in logs if log.exists()), None)
+        with self._transaction.asking():
+            return next((log for log in logs if log.exists()), None)
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:

@@ -3,8 +3,8 @@
 import os
 import secrets
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -105,6 +105,17 @@ class PostgresTransaction(Transaction):
                 "mode stands between.",
                 hint="Point app_database.url at the server itself or at a pool in session mode.",
             )
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Enclose questions that no mapping asks. Raises SourceUnavailable where it was lost."""
+        try:
+            yield
+        except psycopg.Error as error:
+            lost = self.lost(error)
+            if lost is None:
+                raise
+            raise lost from None
 
     def execute(self, text: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement of ours and return its rows."""

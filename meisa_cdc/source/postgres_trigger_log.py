@@ -24,6 +24,7 @@ from meisa_cdc.source.affected.answers import FullScan
 from meisa_cdc.source.changelog import MOST_CHANGES, TOO_MANY, Columns, Kept, Standing, Told
 from meisa_cdc.source.dialects import POSTGRESQL
 from meisa_cdc.source.postgres_transaction import PostgresTransaction, connect, first_line
+from meisa_cdc.source.postgres_types import knows_no_encoding
 from meisa_cdc.source.trigger_names import VERSION, Names
 from meisa_cdc.source.trigger_rows import Gathered
 
@@ -184,6 +185,9 @@ class PostgresTriggerLog:
         ((standby, system, timeline),) = execute(SERVER)
         if standby:
             return FullScan(reason="the server is a standby", advice="Read the primary.")
+        if knows_no_encoding(self.transaction.connection):
+            # What it tells could not be told from what the tables hold.
+            return FullScan(reason="the database has no encoding", advice="Use another capture.")
         relations = [_full(names, each) for each in names.relations().values()]
         if not execute(ALLOWED, [*relations, names.schema])[0][0]:
             reason = f"the login may not read and empty {names.changes}"

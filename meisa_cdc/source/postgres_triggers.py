@@ -113,6 +113,8 @@ create trigger {emptied} after truncate on {table}
     for each statement execute procedure {function}({columns});
 alter table {table} enable always trigger {emptied}
 """
+# What nobody named; a statement for each table comes before, since who holds one and waits for
+# another may have the app's transaction ended.
 DROP_OTHERS = """
 do {mark}
 declare
@@ -148,18 +150,29 @@ on conflict (one) do update set version = excluded.version, epoch = excluded.epo
     server = excluded.server, room = excluded.room, ceiling = excluded.ceiling,
     acknowledged = case when l.server = excluded.server then l.acknowledged else 0 end
 """
+DROP_TRIGGERS = """
+drop trigger if exists {rows} on {table};
+drop trigger if exists {emptied} on {table}
+"""
 DROP = """
 drop table if exists {changes}, {log};
 drop sequence if exists {places}, {missed}
 """
 #: A schema change waits behind whoever holds a table, and everybody else behind the change.
-PATIENCE = ("set lock_timeout = '5s'", "set standard_conforming_strings = on")
+PATIENCE = ("set lock_timeout = '2s'", "set standard_conforming_strings = on")
 
 
 def creation(
-    names: Names, tables: Dict[str, Collection[str]], limit: int, reader: str
+    names: Names,
+    tables: Dict[str, Collection[str]],
+    limit: int,
+    reader: str,
+    others: Collection[str],
 ) -> Iterator[str]:
-    """Yield the statements; `tables`: columns to tell of, by full name, quoted where need be."""
+    """Yield the statements; `tables`: columns to tell of, by full name, quoted where need be.
+
+    `others`: full names of tables that are told of no more.
+    """
     words = _words(names, tables)
     yield from PATIENCE
     yield from _filled(TABLES, words)
@@ -171,16 +184,22 @@ def creation(
         yield FUNCTION.format_map(own).strip()
         yield REVOKE.format_map(own)
         yield from _filled(TRIGGERS, own)
-    yield DROP_OTHERS.format_map(words).strip()
+    yield from _without(words, [table for table in others if table not in tables])
     yield BEGIN.format_map(words | {"limit": f"{limit:d}", "version": str(VERSION)}).strip()
 
 
-def removal(names: Names) -> Iterator[str]:
+def removal(names: Names, tables: Collection[str]) -> Iterator[str]:
     """Yield the statements that leave nothing behind."""
     words = _words(names, {})
     yield from PATIENCE
-    yield DROP_OTHERS.format_map(words).strip()
+    yield from _without(words, tables)
     yield from _filled(DROP, words)
+
+
+def _without(words: Dict[str, str], tables: Collection[str]) -> Iterator[str]:
+    for table in tables:
+        yield from _filled(DROP_TRIGGERS, {**words, "table": table})
+    yield DROP_OTHERS.format_map(words).strip()
 
 
 def function_of(names: Names, table: str, columns: Collection[str]) -> str:

@@ -135,7 +135,8 @@ class SlotLog:
     def standing(self) -> Standing | FullScan:
         """Return what the slot covers, or why it cannot be used."""
         if self._standing is None:
-            self._standing = self._found()
+            with self.transaction.asking():
+                self._standing = self._found()
         return self._standing
 
     def _found(self) -> Standing | FullScan:

@@ -17,7 +17,7 @@ REASONS = {
     "revoke": "Nobody else has anything to do with it.",
     "grant": "The reader reads the log and empties it.",
     "create or replace function": "Writes changes to the log; if it fails, the app goes on.",
-    "drop trigger": "Made anew, so that it tells of these columns.",
+    "drop trigger": "Made anew for these columns, or for a table that nobody reads any more.",
     "create trigger": "Runs with each change of the table.",
     "alter table": "Also while a replica is fed.",
     "do ": "Triggers and functions of tables that no mapping reads any more.",
@@ -48,7 +48,8 @@ def trigger_steps(facts: Facts, needs: tuple[Need, ...], role: Role, *, whole: b
         return []
     schema = facts.schema if facts.triggers is None else facts.triggers.schema
     tables = {table: sorted(columns) for table, columns in sorted(told.items())}
-    sql = creation(POSTGRESQL, facts.name, tables, reader=role.name, schema=schema)
+    others = () if facts.triggers is None else sorted(facts.triggers.tables)
+    sql = creation(POSTGRESQL, facts.name, tables, reader=role.name, schema=schema, others=others)
     return [_step(each) for each in sql]
 
 
@@ -56,7 +57,9 @@ def removal_steps(facts: Facts) -> list[Step]:
     """Return the statements that leave nothing of a log by triggers."""
     if facts.triggers is None:
         return []
-    return [_step(each) for each in removal(POSTGRESQL, facts.name, schema=facts.triggers.schema)]
+    schema, tables = facts.triggers.schema, sorted(facts.triggers.tables)
+    sql = removal(POSTGRESQL, facts.name, schema=schema, tables=tables)
+    return [_step(each) for each in sql]
 
 
 def _step(sql: str) -> Step:

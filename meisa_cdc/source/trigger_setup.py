@@ -20,23 +20,28 @@ def creation(
     limit: int = LIMIT,
     reader: str = "",
     schema: str = "public",
+    others: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Return the statements that set it up, or up anew; each may be run by itself, in order.
+    """Return the statements that set it up, or up anew: in order, each in its own transaction.
 
     `tables`: columns to tell of, by full name, as `changelog.wanted` has them; tables that are not
     among them are told of no more. `limit`: rows that the log may hold. `reader`: the role of
     `app_database.url`, where another one runs this; `schema`: where the log's tables go, one that
-    this role sees without naming it. Raises SettingsError.
+    this role sees without naming it; `others`: tables that were told of so far. Raises
+    SettingsError.
     """
-    return tuple(postgres_triggers.creation(_names(dialect, name, schema), tables, limit, reader))
+    names = _names(dialect, name, schema)
+    return tuple(postgres_triggers.creation(names, tables, limit, reader, others))
 
 
-def removal(dialect: Dialect, name: str, *, schema: str = "public") -> tuple[str, ...]:
-    """Return the statements that leave nothing of it behind; they may be run at any time.
+def removal(
+    dialect: Dialect, name: str, *, schema: str = "public", tables: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return the statements that leave nothing of it behind: each in its own transaction.
 
-    Raises SettingsError.
+    `tables`: those that are told of, as far as they are known. Raises SettingsError.
     """
-    return tuple(postgres_triggers.removal(_names(dialect, name, schema)))
+    return tuple(postgres_triggers.removal(_names(dialect, name, schema), tables))
 
 
 def _names(dialect: Dialect, name: str, schema: str) -> Names:

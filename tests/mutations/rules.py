@@ -3,6 +3,7 @@
 from tests.mutations.derivation import DERIVATION
 from tests.mutations.log import LOG_RULES
 from tests.mutations.rule import Rule
+from tests.mutations.trigger_log import TRIGGER_LOG
 
 CORE, SYNC, STATE = "meisa_cdc/core/", "meisa_cdc/sync/", "meisa_cdc/state/"
 T_CORE, T_SYNC = "tests/unit/core/test_", "tests/unit/sync/test_"
@@ -14,6 +15,7 @@ T_RECORDS = "tests/contract/state/test_state_records.py::"
 RULES = (
     *DERIVATION,
     *LOG_RULES,
+    *TRIGGER_LOG,
     # ---- capture
     Rule(
         name="capture: what was read before a mapping failed does not count",

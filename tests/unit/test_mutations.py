@@ -22,6 +22,7 @@ AREAS = (
     "once",
     "state",
     "suppressions",
+    "trigger log",
 )
 
 
