@@ -33,6 +33,24 @@ select pg_create_logical_replication_slot('meisa_cdc', 'pgoutput');
 """
 
 
+#: A change that the log does not have, and all is as it was.
+REPUBLISHED = tuple(
+    f"{before}; update subs set plan = 'unseen'; {after}"
+    for before, after in (
+        (
+            "alter publication meisa_cdc drop table subs",
+            "alter publication meisa_cdc add table subs",
+        ),
+        (
+            "drop publication meisa_cdc",
+            "create publication meisa_cdc for table users, subs, named",
+        ),
+        (
+            "alter publication meisa_cdc set (publish = 'insert')",
+            "alter publication meisa_cdc set (publish = 'insert, update, delete, truncate')",
+        ),
+    )
+)
 SWAPPED = """alter table subs rename plan to x; alter table subs rename long to plan;
     alter table subs rename x to long"""
 
@@ -226,6 +244,8 @@ def test_too_many_changes_are_not_told_one_by_one(app: App):
         "alter table subs alter plan type varchar(5) using left(plan, 5)",
         "alter table subs alter plan type text using upper(plan)",
         SWAPPED,
+        "alter table subs drop column plan; alter table subs add column plan text default 'x'",
+        *REPUBLISHED,
     ],
 )
 def test_what_changes_rows_without_a_word_changes_the_trail(app: App, statement: str):
@@ -237,7 +257,10 @@ def test_what_changes_rows_without_a_word_changes_the_trail(app: App, statement:
     app.do("update subs set user_id = 2 where user_id = 1")
     with app.source.snapshot() as snapshot:
         assert snapshot.trail(PLANS).identity != before
-        assert snapshot.trail(PEOPLE).identity == other
+        # The publication is everybody's.
+        assert (snapshot.trail(PEOPLE).identity == other) == (
+            "publication meisa_cdc set" not in statement and "drop publication" not in statement
+        )
     app.do("vacuum")
     (plans, people) = app.told(PLANS, PEOPLE)
     assert plans is None or plans == {"1", "2"}
@@ -343,3 +366,79 @@ def test_a_database_without_an_encoding_is_not_followed(postgres_url: str):
             app.do("select pg_drop_replication_slot('meisa_cdc')")
             app.connection.close()
             connection.execute(f"drop database {name} with (force)".encode())
+
+
+def test_a_role_that_may_not_read_slots_is_told(app: App):
+    """A pass by checksum is better than one that fails to read the log each time."""
+    role = f"reader_{app.source.url.database}"
+    app.do(
+        f"create role {role} login password 'x'",
+        f"grant select on all tables in schema public to {role}",
+    )
+    reader = AppDatabase(app.source.url.set(username=role, password="x"))
+    with reader.snapshot() as snapshot:
+        capture = snapshot.capture(mapping(PLANS.text, "log"))
+    assert (capture.kind, "may not read slots" in capture.why) == ("checksum", True)
+    app.do(f"alter role {role} replication")
+    with reader.snapshot() as snapshot:
+        assert snapshot.capture(mapping(PLANS.text, "auto")).kind == "log"
+        assert changed(snapshot, PLANS) == [set()]
+    app.do(f"drop owned by {role}", f"drop role {role}")
+
+
+def test_a_table_is_followed_once_older_transactions_ended(app: App):
+    """What they wrote to it before it was published, the log does not tell."""
+    app.do("alter publication meisa_cdc drop table subs")
+    with app.other() as slow:
+        slow.execute("begin")
+        slow.execute("update subs set plan = 'slow' where user_id = 1")
+        app.do("alter publication meisa_cdc add table subs")
+        assert "changes of public.subs are not kept" in app.why()[1]
+        slow.execute("commit")
+    assert app.why()[0] == "log"
+
+
+def test_rows_that_take_too_much_room_are_not_told_one_by_one(app: App):
+    """However few they are."""
+    large = "update subs set long = repeat('x', 4000000) where user_id < 9"
+    app.do(large, large, large)
+    assert app.told(JOINED) == [None]
+    app.do("update subs set plan = 'pro' where user_id = 1")
+    assert app.told(JOINED) == [{"1"}]
+
+
+def test_a_connection_that_is_lost_is_told(app: App):
+    """The pass is made again; nobody sees what the driver says."""
+    kill = """select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name like 'meisa-cdc%' and datname = current_database()"""
+
+    def killed() -> None:
+        with app.source.snapshot() as snapshot:
+            app.do(kill)
+            snapshot.capture(PLANS)
+
+    with pytest.raises(SourceUnavailable):
+        killed()
+
+
+def test_what_the_catalogue_does_not_tell_is_no_failure(app: App):
+    """Some servers hide what they are; then there is no log to be had."""
+    role = f"hidden_{app.source.url.database}"
+    app.do(
+        f"create role {role} login replication password 'x'",
+        f"grant select on all tables in schema public to {role}",
+        "revoke execute on function pg_control_checkpoint() from public",
+    )
+    reader = AppDatabase(app.source.url.set(username=role, password="x"))
+    try:
+        with reader.snapshot() as snapshot:
+            capture = snapshot.capture(PLANS)
+            rows = [row for batch in snapshot.read(PEOPLE) for row in batch]
+    finally:
+        app.do(
+            "grant execute on function pg_control_checkpoint() to public",
+            f"drop owned by {role}",
+            f"drop role {role}",
+        )
+    assert (capture.kind, len(rows)) == ("checksum", 9)
+    assert "the log cannot be read: permission denied" in capture.why

@@ -73,3 +73,13 @@ def test_a_log_that_cannot_be_looked_at_is_tried_again(world: World, waking: Wak
     assert waking.due(lambda: NAMES) == frozenset()
     world.clock.advance(1)
     assert waking.due(lambda: NAMES) == NAMES
+
+
+def test_a_log_is_looked_after_though_passes_fail(world: World, lead: Lead, log: Told):
+    """Nobody reads it then, so it grows; it is dropped before it fills somebody's disk."""
+    world.source.log = Log(follows={IDENTITY, PLAN}, most=3)
+    world.source.log.entries += [(PLAN, "1")] * 4
+    world.source.failing |= {IDENTITY, PLAN}
+    lead(lambda: world.source.log is None)
+    (told,) = log.told("log of changed rows dropped")
+    assert told["reason"]

@@ -312,3 +312,38 @@ def test_old_checksums_mean_nothing_after_a_log(world: World):
     world.sync()
     plans = [body["custom_fields"]["plan"] for body in world.bodies()]
     assert plans == ["pro", "free"]
+
+
+def test_a_log_that_tells_nothing_has_every_row_read(world: World):
+    """And wakes nobody; status says why. What was looked at before is still good afterwards."""
+    log = log_of(world)
+    put(world, PLAN, 7, "pro")
+    log.silence = "somebody is reading it"
+    world.sync()
+    assert world.sent_keys() == ["7"]
+    assert (PLAN, None) in reads(world)
+    assert world.state.note("captures")[PLAN] == [
+        "scan",
+        "every row is read, since somebody is reading it",
+    ]
+    assert world.passes().woken() == frozenset()
+    log.silence = ""
+    world.sync()
+    assert reads(world) == [(PLAN, ["7"])]
+    assert world.passes().woken() == FOLLOWED
+
+
+def test_a_mapping_that_fails_or_is_read_whole_is_not_woken(world: World):
+    """It would be read in full each time that anything changes."""
+    assert world.passes().woken() == FOLLOWED
+    world.source.failing.add(PLAN)
+    put(world, PLAN, 7, "pro")
+    world.sync()
+    assert world.passes().woken() == {IDENTITY}
+    world.source.failing.clear()
+    world.sync()
+    assert world.passes().woken() == FOLLOWED
+    for key in range(MOST_AGAIN + 1):
+        log_of(world).entries.append((PLAN, f"nobody {key}"))
+    world.sync(due=[IDENTITY])
+    assert world.passes().woken() == {IDENTITY}

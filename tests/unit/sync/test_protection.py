@@ -1,5 +1,8 @@
 """A log of changed rows that keeps too much of the app's disk is dropped."""
 
+import pytest
+
+from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.sync.status import status
 from tests.unit.sync.worlds import IDENTITY, PLAN, Log, World
 
@@ -45,8 +48,12 @@ def test_the_pass_that_has_it_dropped_says_so(world: World):
 
 def test_what_cannot_be_looked_after_now_is_looked_after_later(world: World):
     """An app database that is away fails no pass that is stored."""
+    passes = world.passes()
     followed(world, -1)
-    world.source.down = True
-    assert world.passes().protect() is None
+    with passes.look(world.mappings, whole=False) as look:
+        world.source.down = True
+        passes.admit(look, replace_holds=False)
+    with pytest.raises(SourceUnavailable):
+        world.passes().protect()
     world.source.down = False
     assert world.passes().protect() == "the log kept too much"
