@@ -741,6 +741,11 @@ def test_triggers_follow_the_mappings(desk: Desk) -> None:
     desk.capture(*TRIGGERS)
     assert {each["capture"] for each in desk.capture()["mappings"]} == {"log"}
 
+    # Of what nobody reads any more, nothing is kept.
+    (desk.place.folder / "mappings" / "contacts" / "posts.sql").unlink()
+    desk.capture(*TRIGGERS)
+    assert desk.capture()["triggers"]["tables"] == ["public.plans", "public.users"]
+
     # One log at a time.
     log = desk.place.environ["MEISA_CDC_CAPTURE__NAME"]
     assert problems(desk.capture(*APPLY, code=1)) == [f"there is a log {log} by triggers already"]
