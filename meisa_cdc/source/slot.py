@@ -50,9 +50,11 @@ TABLES = """
 select c.oid::bigint, format('%I.%I', n.nspname, c.relname), c.relreplident::text,
        c.relfilenode::text,
        array(select a.attname::text from pg_catalog.pg_attribute a
-             join pg_catalog.pg_index i on i.indrelid = c.oid and a.attnum = any (i.indkey)
+             join pg_catalog.pg_index i on i.indrelid = c.oid
+                 and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
              where a.attrelid = c.oid and case c.relreplident
-                 when 'd' then i.indisprimary when 'i' then i.indisreplident else false end),
+                 when 'd' then i.indisprimary and i.indimmediate
+                 when 'i' then i.indisreplident else false end),
        array(select json_build_array(a.attname::text, a.atttypid::bigint, a.atttypmod)::text
              from pg_catalog.pg_attribute a
              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
