@@ -142,7 +142,10 @@ def test_concurrent_writers_are_told_of(postgres_url: str, limit: int, wanted: s
             owner.execute(statement)
         with Writers(lambda: psycopg.connect(plain), 4) as writers:
             while seen[wanted] < 12 or len(writers.committed) < 4:
-                for found in follower.look(acknowledge=seen[wanted] % 7 != 3).values():
+                # The small log is emptied once it was full, however slow the writers are.
+                full = ASKED in follower.found.values()
+                room = seen["told"] % 7 != 3 if wanted == "told" else full
+                for found in follower.look(acknowledge=room).values():
                     seen[found if isinstance(found, str) else "told"] += 1
                     assert seen.total() < 3_000
         while ASKED in follower.look().values():
