@@ -34,6 +34,20 @@ class By(StrEnum):
     TRIGGERS = "triggers"
 
 
+Apply = Annotated[
+    bool,
+    typer.Option(
+        "--apply/--print", help="Run the statements, and prove that the log tells what it must."
+    ),
+]
+AllowUnlimitedWal = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unlimited-wal", help="Also where the server lets a slot keep any amount."
+    ),
+]
+
+
 @command("meisa-cdc capture setup", "meisa-cdc capture setup --apply")
 def setup(
     session: Session,
@@ -41,18 +55,8 @@ def setup(
     by: Annotated[
         By, typer.Option("--by", help="What keeps the log: the server's own, or triggers.")
     ] = By.SLOT,
-    apply: Annotated[
-        bool,
-        typer.Option(
-            "--apply/--print", help="Run the statements, and prove that the log tells what it must."
-        ),
-    ] = False,
-    allow_unlimited_wal: Annotated[
-        bool,
-        typer.Option(
-            "--allow-unlimited-wal", help="Also where the server lets a slot keep any amount."
-        ),
-    ] = False,
+    apply: Apply = False,
+    allow_unlimited_wal: AllowUnlimitedWal = False,
 ) -> int:
     """Print the statements that make the database keep a log of changed rows for these mappings.
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from meisa_cdc.core.changelog import WRAP, Visible, place_of, seen_upto, written
+from meisa_cdc.core.changelog import WRAP, Trail, Visible, place_of, seen_upto, written
 
 wide = st.integers(3, 5 * WRAP)
 
@@ -60,3 +60,12 @@ def test_the_log_may_be_cut_off_before_the_first_that_is_not_seen(
 ):
     """Though later ones are."""
     assert seen_upto(ended, VISIBLE) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reached"),
+    [(10, None, True), (11, None, False), (1, 10, True), (1, 9, False)],
+)
+def test_a_log_reaches_back_to_a_place_that_it_has(start: int, end: int | None, *, reached: bool):
+    """Neither to what was cut off, nor to what a server that was set back has yet to write."""
+    assert Trail(identity="", start=start, end=end).reaches(10) is reached
