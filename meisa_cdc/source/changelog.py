@@ -9,7 +9,9 @@ from meisa_cdc.source.affected.asking import Changes
 
 #: Changes beyond which everything is read.
 MOST_CHANGES = 100_000
-TOO_MANY = FullScan(reason=f"more than {MOST_CHANGES:,} rows changed", advice="")
+#: The same of the bytes that they take.
+MOST_BYTES = 64 * 2**20
+TOO_MANY = FullScan(reason=f"more than {MOST_CHANGES:,} rows changed, or 64 MB", advice="")
 #: Full name of a table -> columns.
 Columns = Dict[str, Collection[str]]
 

@@ -76,7 +76,7 @@ select relation::bigint, kind, old, new from {changes}
 where relation::bigint = any ($1) order by id limit $2
 """
 ANY = "select exists (select from {changes})"
-BATCH = 5_000
+BATCH = 500
 T = TypeVar("T")
 INERROR = TransactionStatus.INERROR
 SET = """

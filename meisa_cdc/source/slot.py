@@ -14,7 +14,15 @@ from meisa_cdc.core.changelog import Visible, place_of, seen_upto, written
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.source.affected.answers import FullScan
 from meisa_cdc.source.affected.asking import Change, Image
-from meisa_cdc.source.changelog import MOST_CHANGES, TOO_MANY, Columns, Kept, Standing, Told
+from meisa_cdc.source.changelog import (
+    MOST_BYTES,
+    MOST_CHANGES,
+    TOO_MANY,
+    Columns,
+    Kept,
+    Standing,
+    Told,
+)
 from meisa_cdc.source.pgoutput import Emptied, Ended, Relation, Row, decoded
 from meisa_cdc.source.postgres_transaction import PINNED, PostgresTransaction, connect, first_line
 from meisa_cdc.source.postgres_types import knows_no_encoding
@@ -89,8 +97,6 @@ where s.slot_name::text = $1 and s.confirmed_flush_lsn < $2::text::pg_lsn
 MOST_MESSAGES = 3 * MOST_CHANGES
 #: Of them, so many are fetched at a time.
 BATCH = 500
-#: Bytes of rows that are kept to look whom they affect.
-MOST_BYTES = 64 * 2**20
 #: Where somebody else reads the slot just now: how often it is tried again, after what.
 TRIES, PAUSE = 20, "select pg_catalog.pg_sleep(0.1)"
 #: Seconds that the server may take to tell what changed.

@@ -7,12 +7,10 @@ from typing import Any
 import orjson
 
 from meisa_cdc.source.affected.asking import Change, Image
-from meisa_cdc.source.changelog import MOST_CHANGES, Columns
+from meisa_cdc.source.changelog import MOST_BYTES, MOST_CHANGES, Columns
 
 #: What a row of the log is about; anything else says that its table has to be read in full.
 ROW = "row"
-#: Bytes of texts beyond which everything is read.
-MOST_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """What triggers wrote, as changes."""
 
 from meisa_cdc.source.affected.asking import Change
-from meisa_cdc.source.changelog import MOST_CHANGES
-from meisa_cdc.source.trigger_rows import MOST_BYTES, Gathered
+from meisa_cdc.source.changelog import MOST_BYTES, MOST_CHANGES
+from meisa_cdc.source.trigger_rows import Gathered
 
 
 def gathered() -> Gathered:
