@@ -70,7 +70,7 @@ def test_without_the_extra_mysql_is_refused_with_what_to_install():
     """The driver is optional; the error says how to get it."""
     code = (
         "import sys; sys.modules['pymysql'] = None\n"
-        "from meisa_cdc.source.snapshot import AppDatabase\n"
+        "from meisa_cdc.source.database import AppDatabase\n"
         "from meisa_cdc.core.errors import SourceRefused\n"
         "try:\n"
         "    AppDatabase('mysql://u@127.0.0.1:1/d').snapshot().__enter__()\n"
