@@ -11,6 +11,7 @@ from meisa_cdc.core.fields import FieldChange
 from meisa_cdc.core.guard import Hold
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.plan import (
+    Summary,
     Tallies,
     approved,
     change_document,
@@ -365,3 +366,8 @@ def test_a_mapping_is_concerned_by_its_changes_and_by_rows_it_lost():
     assert not concerned(comparison, frozenset({"contacts/other"}))
     lost = comparison._replace(changes=(), lost=frozenset({"contacts/other"}))
     assert concerned(lost, frozenset({"contacts/other"}))
+
+
+def test_what_needs_a_request_is_a_change():
+    """Whether or not Meisa has the contact."""
+    assert Summary(create=2, update=3, unchanged=5, riding=1).changes == 5
