@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -41,6 +41,10 @@ SET_LOCAL = """
 select pg_catalog.set_config(name, value, true)
 from unnest($1::text[], $2::text[]) setting(name, value)
 """
+SET_SESSION = """
+select pg_catalog.set_config(name, value, false)
+from unnest($1::text[], $2::text[]) setting(name, value)
+"""
 READ_BACK = """
 select pg_catalog.current_setting('meisa_cdc.session', true), pg_catalog.pg_backend_pid(),
        pg_catalog.current_setting('transaction_read_only'),
@@ -68,6 +72,20 @@ def connect(url: URL) -> psycopg.Connection[Any]:
             f"{place_of(url)} cannot be used: {first_line(error)}.",
             hint="Check app_database.url and whether the server is up.",
         ) from None
+
+
+def ask(
+    connection: psycopg.Connection[Any], text: str, values: Sequence[object] = ()
+) -> list[tuple[Any, ...]]:
+    """Run a statement on a connection beside that of the snapshot, and return its rows."""
+    cursor = psycopg.RawCursor(connection)
+    cursor.execute(text.encode(), values)
+    return cursor.fetchall() if cursor.description else []
+
+
+def settle(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+    """Set what holds on a connection from now on."""
+    ask(connection, SET_SESSION, [list(settings), list(settings.values())])
 
 
 def first_line(error: BaseException) -> str:

@@ -23,7 +23,13 @@ from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.source.affected.answers import FullScan
 from meisa_cdc.source.changelog import MOST_CHANGES, TOO_MANY, Columns, Kept, Standing, Told
 from meisa_cdc.source.dialects import POSTGRESQL
-from meisa_cdc.source.postgres_transaction import PostgresTransaction, connect, first_line
+from meisa_cdc.source.postgres_transaction import (
+    PostgresTransaction,
+    ask,
+    connect,
+    first_line,
+    settle,
+)
 from meisa_cdc.source.postgres_types import knows_no_encoding
 from meisa_cdc.source.trigger_names import VERSION, Names
 from meisa_cdc.source.trigger_rows import Gathered
@@ -79,10 +85,6 @@ ANY = "select exists (select from {changes})"
 BATCH = 500
 T = TypeVar("T")
 INERROR = TransactionStatus.INERROR
-SET = """
-select pg_catalog.set_config(name, value, false)
-from unnest($1::text[], $2::text[]) setting(name, value)
-"""
 #: Rows of a full log take a while to delete.
 SETTINGS = {"lock_timeout": "5s", "statement_timeout": "10min"}
 BEGIN = "begin isolation level read committed, read write"
@@ -118,7 +120,7 @@ class Seen:
             return
         try:
             with closing(connect(self.url)) as connection:
-                _run(connection, SET, [list(SETTINGS), list(SETTINGS.values())])
+                settle(connection, SETTINGS)
                 self._acknowledge(connection)
         except psycopg.Error as error:
             raise SourceUnavailable(
@@ -127,29 +129,29 @@ class Seen:
             ) from None
 
     def _acknowledge(self, connection: "psycopg.Connection[Any]") -> None:
-        _run(connection, BEGIN)
-        held = _run(connection, named(HOLD, self.names), [self.epoch])
+        ask(connection, BEGIN)
+        held = ask(connection, named(HOLD, self.names), [self.epoch])
         if not held:
             # Set up anew meanwhile: what was seen is none of this log's business.
-            _run(connection, "rollback")
+            ask(connection, "rollback")
             return
         ((noticed, horizon, settled),) = held
         # All that ever missed had a number below the horizon, and had ended for this snapshot.
         if self.missed == noticed and self.oldest >= horizon:
             settled = max(settled, noticed)
-        _run(connection, named(DELETE, self.names), [self.snapshot])
-        _run(connection, named(ADVANCE, self.names), [self.place, settled])
-        _run(connection, "commit")
+        ask(connection, named(DELETE, self.names), [self.snapshot])
+        ask(connection, named(ADVANCE, self.names), [self.place, settled])
+        ask(connection, "commit")
         if self.missed > settled:
             self._notice(connection)
 
     def _notice(self, connection: "psycopg.Connection[Any]") -> None:
         """Note how many were missed, and a transaction that is younger than all who missed."""
-        _run(connection, BEGIN)
-        ((missed,),) = _run(connection, named(MISSED, self.names))
+        ask(connection, BEGIN)
+        ((missed,),) = ask(connection, named(MISSED, self.names))
         # Only here a number is given to this transaction.
-        _run(connection, named(NOTICE, self.names), [missed])
-        _run(connection, "commit")
+        ask(connection, named(NOTICE, self.names), [missed])
+        ask(connection, "commit")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -291,11 +293,3 @@ def _full(names: Names, relation: str) -> str:
 def named(text: str, names: Names) -> str:
     """Return a text with the names of the log's parts in it."""
     return text.format_map({word: _full(names, each) for word, each in names.relations().items()})
-
-
-def _run(
-    connection: "psycopg.Connection[Any]", text: str, values: Sequence[object] = ()
-) -> list[tuple[Any, ...]]:
-    cursor = psycopg.RawCursor(connection)
-    cursor.execute(text.encode(), values)
-    return cursor.fetchall() if cursor.description else []

@@ -24,7 +24,14 @@ from meisa_cdc.source.changelog import (
     Told,
 )
 from meisa_cdc.source.pgoutput import Emptied, Ended, Relation, Row, decoded
-from meisa_cdc.source.postgres_transaction import PINNED, PostgresTransaction, connect, first_line
+from meisa_cdc.source.postgres_transaction import (
+    PINNED,
+    PostgresTransaction,
+    ask,
+    connect,
+    first_line,
+    settle,
+)
 from meisa_cdc.source.postgres_types import knows_no_encoding
 
 SET_UP = "Run `meisa-cdc capture setup`."
@@ -101,10 +108,6 @@ BATCH = 500
 TRIES, PAUSE = 20, "select pg_catalog.pg_sleep(0.1)"
 #: Seconds that the server may take to tell what changed.
 TIMEOUT = 30
-SET = """
-select pg_catalog.set_config(name, value, false)
-from unnest($1::text[], $2::text[]) setting(name, value)
-"""
 #: Name, oid of the type, modifier of the type.
 ColumnShape = tuple[str, int, int]
 
@@ -323,20 +326,12 @@ def publication_problem(found: Sequence[Sequence[Any]], name: str) -> FullScan |
 def _pin(connection: "psycopg.Connection[Any]") -> None:
     """Have values written as they are in a snapshot, and let nothing take forever."""
     settings = {**PINNED, "statement_timeout": f"{TIMEOUT}s", "lock_timeout": "5s"}
-    _run(connection, SET, [list(settings), list(settings.values())])
-
-
-def _run(
-    connection: "psycopg.Connection[Any]", text: str, values: Sequence[object] = ()
-) -> list[tuple[Any, ...]]:
-    cursor = psycopg.RawCursor(connection)
-    cursor.execute(text.encode(), values)
-    return cursor.fetchall() if cursor.description else []
+    settle(connection, settings)
 
 
 def _first(connection: "psycopg.Connection[Any]", text: str, *values: object) -> str:
     """Return the first value of an answer; "" where there is none."""
-    rows = _run(connection, text, values)
+    rows = ask(connection, text, values)
     return str(rows[0][0]) if rows else ""
 
 
@@ -366,7 +361,7 @@ def _declared(
             cursor.close()
             if not left:
                 raise
-            _run(connection, PAUSE)
+            ask(connection, PAUSE)
         else:
             return cursor
     raise AssertionError
@@ -377,7 +372,7 @@ def acknowledge(url: URL, name: str, upto: int) -> None:
     try:
         with closing(connect(url)) as connection:
             _pin(connection)
-            _run(connection, ADVANCE, [name, written(upto)])
+            ask(connection, ADVANCE, [name, written(upto)])
     except psycopg.Error as error:
         raise SourceUnavailable(
             f"The log could not be cut off: {first_line(error)}.",

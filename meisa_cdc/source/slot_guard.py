@@ -8,7 +8,7 @@ from sqlalchemy import URL
 
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.core.sizes import told_size
-from meisa_cdc.source.postgres_transaction import connect, first_line
+from meisa_cdc.source.postgres_transaction import connect, first_line, settle
 
 # Nobody's slot but ours: by name, in this database, with our plugin. One that is read just now
 # cannot be dropped; its reader is about to let go of what it keeps.
@@ -20,6 +20,7 @@ where s.slot_name::text = $1 and s.database::text = current_database()
   and s.plugin::text = 'pgoutput' and s.active_pid is null
   and not pg_catalog.pg_is_in_recovery()
 """
+LIMITS = {"statement_timeout": "10s"}
 DROP = """
 select pg_catalog.pg_drop_replication_slot(s.slot_name)
 from pg_catalog.pg_replication_slots s
@@ -36,7 +37,7 @@ def protect(url: URL, name: str, max_wal: int) -> str | None:
     """
     try:
         with closing(connect(url)) as connection:
-            connection.execute("set statement_timeout = '10s'")
+            settle(connection, LIMITS)
             cursor = psycopg.RawCursor(connection)
             found = cursor.execute(KEPT.encode(), [name]).fetchone()
             kept, unread = found if found is not None and found[0] is not None else (0, 0)

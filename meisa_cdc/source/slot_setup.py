@@ -15,7 +15,7 @@ from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.dialects import POSTGRESQL
 from meisa_cdc.source.needs import Need, needs_of, together
-from meisa_cdc.source.postgres_transaction import connect, first_line
+from meisa_cdc.source.postgres_transaction import SET_LOCAL, connect, first_line
 from meisa_cdc.source.slot_facts import (
     Execute,
     Role,
@@ -53,10 +53,6 @@ LOCK_TIMEOUT = "3s"
 STATEMENT_TIMEOUT = "60s"
 #: Where a pass reads the slot just now: how often it is tried again, after how many seconds.
 TRIES, PAUSE = 30, 0.1
-SET = """
-select pg_catalog.set_config(name, value, true)
-from unnest($1::text[], $2::text[]) setting(name, value)
-"""
 SLEEP = "select pg_catalog.pg_sleep($1)"
 
 
@@ -220,7 +216,7 @@ def _run_on(connection: "psycopg.Connection[Any]", step: Step) -> None:
         try:
             with connection.transaction():
                 cursor = psycopg.RawCursor(connection)
-                cursor.execute(SET.encode(), [list(limits), list(limits.values())])
+                cursor.execute(SET_LOCAL.encode(), [list(limits), list(limits.values())])
                 cursor.execute(step.sql.removesuffix(";").encode())
         except errors.ObjectInUse:
             if not left:

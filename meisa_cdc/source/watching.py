@@ -9,7 +9,7 @@ from sqlalchemy import URL
 
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.source.dialects import POSTGRESQL
-from meisa_cdc.source.postgres_transaction import connect, first_line
+from meisa_cdc.source.postgres_transaction import connect, first_line, settle
 from meisa_cdc.source.postgres_trigger_log import named
 from meisa_cdc.source.trigger_names import Names
 
@@ -37,7 +37,7 @@ select not pg_catalog.pg_is_in_recovery() and (exists (select from {changes})
        <> (select case when is_called then last_value else 0 end from {missed}))
 """
 #: Longer than this, looking is no better than reading.
-TIMEOUT = "set statement_timeout = '10s'"
+LIMITS = {"statement_timeout": "10s"}
 
 
 class LogWatch:
@@ -57,7 +57,7 @@ class LogWatch:
         try:
             if self._connection is None:
                 self._connection = connect(self._url)
-                self._connection.execute(TIMEOUT)
+                settle(self._connection, LIMITS)
             cursor = psycopg.RawCursor(self._connection)
             row = cursor.execute(MOVED.encode(), self._values).fetchone()
             if row is None:
