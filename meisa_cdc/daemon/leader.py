@@ -1,22 +1,18 @@
 """The work of the process that holds the lease: passes when due, deliveries all the time."""
 
-from collections.abc import Callable, Iterable, Mapping as Dict
+from collections.abc import Callable, Mapping as Dict
 from dataclasses import dataclass, field, replace
 from threading import Thread
-from typing import Any, Protocol
 
-from meisa_cdc.core.breaker import Breaker
 from meisa_cdc.core.errors import MappingError, MeisaCdcError, RetryLater
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.core.occurrence import Status
-from meisa_cdc.core.outcome import Kind
-from meisa_cdc.daemon.health import DELIVERY, PASS, START, STATE, Health
+from meisa_cdc.daemon.health import PASS, START, STATE, Health
 from meisa_cdc.daemon.schedule import SUPPRESSIONS, Due, Schedules
+from meisa_cdc.daemon.telling import Log, Telling
 from meisa_cdc.daemon.waking import Waking
 from meisa_cdc.ports import Clock
-from meisa_cdc.sync.judging import Held
-from meisa_cdc.sync.once import GRACE, halted_because
-from meisa_cdc.sync.passes import Look, Passes
+from meisa_cdc.sync.once import GRACE
+from meisa_cdc.sync.passes import Passes
 from meisa_cdc.sync.push import LONGEST_WAIT, Push
 
 #: Seconds before what failed is tried again, doubled up to the longest.
@@ -24,19 +20,6 @@ FIRST_RETRY = 5.0
 #: Seconds between two looks at how much the log keeps.
 PROTECT_EVERY = 60.0
 LONGEST_RETRY = 300.0
-
-
-class Log(Protocol):
-    """Where the daemon tells what it does."""
-
-    def info(self, event: str, **values: Any) -> Any:
-        """Tell what happened."""
-
-    def warning(self, event: str, **values: Any) -> Any:
-        """Tell what somebody should look at."""
-
-    def error(self, event: str, **values: Any) -> Any:
-        """Tell what failed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,16 +49,11 @@ class Leader:
     #: When it is looked next whether the log keeps too much, and what was in the way the last time.
     _protects: float = 0.0
     _unprotected: str = ""
-    #: Answers that were of use so far.
-    _useful: int = 0
-    #: Why deliveries were halted when that was told last; None while they go on.
-    _halted: Breaker | None = None
-    #: What the key may not do, as it was told last.
-    _refused: list[str] = field(default_factory=list)
-    #: Occurrences of this process that a person has to decide about.
-    _undecided: dict[Status, int] = field(
-        default_factory=lambda: {Status.PARKED: 0, Status.REJECTED: 0}
-    )
+    _telling: Telling = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to tell."""
+        self._telling = Telling(log=self.log, health=self.health, push=self.push)
 
     def work(self) -> None:
         """Capture in a thread beside, deliver in this one. Raises LeaseLost, or what is fatal."""
@@ -212,29 +190,9 @@ class Leader:
             held = passes.admit(look, replace_holds=False)
         seconds = self.clock.now() - started
         self.waking.passed(seconds)
-        self._tell(look, held, seconds)
+        self._telling.looked(look, held, seconds)
         self.health.works(PASS)
         self.health.passed(self.clock.now())
-
-    def _tell(self, look: Look, held: Iterable[Held], seconds: float) -> None:
-        plan = look.plan
-        for message in plan.failures.values():
-            self.log.error("mapping failed", error=message)
-        for each in held:
-            self.log.warning(
-                "held until approved",
-                mapping=each.hold.mapping,
-                reason=each.hold.reason,
-                message=each.hold.message,
-            )
-        self.log.info(
-            "pass",
-            mappings=sorted(look.captured.complete),
-            create=plan.summary.create,
-            update=plan.summary.update,
-            invalid=plan.summary.invalid,
-            seconds=round(seconds, 3),
-        )
 
     def _pause(self, seconds: float) -> None:
         until = self.clock.now() + seconds
@@ -245,8 +203,7 @@ class Leader:
         while not self._ending():
             try:
                 wait = self.push.step()
-                self._note_success()
-                self._note_halt()
+                self._telling.stepped()
             except RetryLater as error:
                 self.log.error("delivery interrupted", error=str(error))
                 self.health.failed(STATE, str(error))
@@ -254,40 +211,6 @@ class Leader:
                 continue
             self.health.works(STATE)
             self.push.rest(LONGEST_WAIT if wait is None else wait)
-
-    def _note_success(self) -> None:
-        useful = (
-            self.push.deliveries.outcomes[Kind.ACCEPTED]
-            + self.push.deliveries.outcomes[Kind.REJECTED]
-        )
-        if useful != self._useful:
-            self._useful = useful
-            self.health.works(DELIVERY)
-
-    def _note_halt(self) -> None:
-        """Tell once of each time that deliveries were halted, or a try turned out in vain."""
-        breaker = self.push.breaker
-        if breaker.halted and breaker != self._halted:
-            problem = halted_because(breaker)
-            self.log.error("delivery stopped", error=problem, next_probe=breaker.next_probe)
-            self.health.failed(DELIVERY, problem)
-        self._halted = breaker if breaker.halted else None
-        self._note_occurrences()
-
-    def _note_occurrences(self) -> None:
-        """Tell once of each kind that the key may not do, and of what waits for a person."""
-        problems = self.push.once.problems()
-        for problem in problems:
-            if problem not in self._refused:
-                self.log.error("refused", error=problem)
-        self._refused = problems
-        left = {s: self.push.once.outcomes[s] for s in (Status.PARKED, Status.REJECTED)}
-        if left != self._undecided:
-            self._undecided = left
-            self.log.warning(
-                "for you to decide, see meisa-cdc events",
-                **{str(status): count for status, count in left.items()},
-            )
 
     def _finish(self) -> None:
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from meisa_cdc.core.errors import LeaseHeld, LeaseLost, RetryLater
 from meisa_cdc.daemon.health import START, Health
-from meisa_cdc.daemon.leader import Log
+from meisa_cdc.daemon.telling import Log
 from meisa_cdc.ports import Clock, State
 
 #: Seconds between two looks at whether the lease has become free.

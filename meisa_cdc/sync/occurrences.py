@@ -1,37 +1,26 @@
-"""What is done once: chosen, intended, sent and settled, beside the deliveries of contacts."""
+"""What is done once: intended, sent and settled, beside the deliveries of contacts."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from meisa_cdc.core.arrivals import MOST_TOGETHER
 from meisa_cdc.core.attempt import (
-    Standing,
     after,
     intended,
     judge,
-    ready,
     unanswered,
 )
 from meisa_cdc.core.breaker import PROBE_REFUSED
 from meisa_cdc.core.budget import Usage
-from meisa_cdc.core.contact import Contact
-from meisa_cdc.core.errors import SuppressionFailed
-from meisa_cdc.core.keys import email_key
 from meisa_cdc.core.mapping import EMAILS, EVENTS, ONCE, SEQUENCES
 from meisa_cdc.core.occurrence import Occurrence, Status, bulk_body
 from meisa_cdc.core.outcome import Answer, Kind, Outcome, delay
 from meisa_cdc.ports import Clock, Meisa, State, SuppressionTable
 from meisa_cdc.records import Grant
+from meisa_cdc.sync.occurrence_choice import Chosen, OccurrenceChoice
 from meisa_cdc.sync.scopes import ADVICE, KINDS as SCOPES, Lack
 
-#: Occurrences that are read in one go, and that are looked at before answers are collected again.
-LOOKED_AT = 50
-MOST_LOOKED_AT = 200
-#: Seconds between two looks for what may be done, while there are contacts to send all the time.
-LOOK_EVERY = 0.5
 #: Seconds between two searches for requests that nobody waits for any more.
 SEARCH_EVERY = 60.0
 #: The key lacks the scope for one kind; the others go on.
@@ -41,16 +30,6 @@ KEPT = "What waits is kept, and tried again every 15 minutes."
 
 #: Stores what came of a request: (grant, outcome, started, when the answer came).
 Conclude = Callable[[Grant, Outcome, float, float], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """What goes next."""
-
-    #: What shares one request; empty: the contact goes first, or there is more to look at.
-    occurrences: Sequence[Occurrence] = ()
-    #: The contact that it is about, or that goes first; empty where no contact is concerned.
-    contact: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +70,16 @@ class OccurrencePush:
     #: What the key lacks, as far as it was told before anything was sent.
     lacks: Sequence[Lack] = ()
     _searched: float | None = None
-    #: Epoch seconds at which nothing of it could be done.
-    _nothing_at: float = -math.inf
+    _choice: OccurrenceChoice = field(init=False)
 
     def __post_init__(self) -> None:
         """Leave alone, for a while, what the key is known not to be allowed to do."""
         lacks = {each.scope for each in self.lacks}
         again = self.clock.now() + PROBE_REFUSED
         self.forbidden |= {kind: again for kind, scope in SCOPES.items() if scope in lacks}
+        self._choice = OccurrenceChoice(
+            state=self.state, suppressions=self.suppressions, outcomes=self.outcomes
+        )
 
     def recover(self) -> None:
         """Settle what was about to be sent by somebody who no longer waits for an answer."""
@@ -123,108 +104,10 @@ class OccurrencePush:
     def choose(
         self, now: float, *, first: str, favour: int | None, busy: Collection[str]
     ) -> Chosen | None:
-        """Return what goes now; None where nothing of what is done once may.
-
-        `first` is the contact that a request is to start for, empty where there is none; where it
-        precedes, it is what goes. `favour` is the rank whose turn it is, `busy` the contacts that
-        a request is under way for.
-        """
-        if first and 0 <= now - self._nothing_at < LOOK_EVERY:
-            return None
-        chosen = self._choose(now, first, favour, busy)
-        self._nothing_at = now if chosen is None else -math.inf
-        return chosen
-
-    def _choose(
-        self, now: float, first: str, favour: int | None, busy: Collection[str]
-    ) -> Chosen | None:
-        before: Contact | None = None
-        passed: set[int | None] = set()
-        while len(passed) < MOST_LOOKED_AT:
-            batch = self.state.next_occurrences(
-                now, LOOKED_AT + len(passed), kinds=self._open(now), favour=favour
-            )
-            fresh = [each for each in batch if each.ref not in passed]
-            if not fresh:
-                return None
-            if first and not passed:
-                before = self.state.load([first]).get(first)
-            changed: list[Occurrence] = []
-            try:
-                for each in fresh:
-                    if before is not None and _turn(before, favour) <= _turn(each, favour):
-                        return Chosen(contact=before.external_id)
-                    chosen = self._chosen(each, now, busy, changed)
-                    if chosen is not None:
-                        return chosen
-                    passed.add(each.ref)
-            finally:
-                self._put_off(changed)
-        return Chosen() if before is None else Chosen(contact=before.external_id)
-
-    def _chosen(
-        self,
-        occurrence: Occurrence,
-        now: float,
-        busy: Collection[str],
-        changed: list[Occurrence],
-    ) -> Chosen | None:
-        contact = self._contact(occurrence)
-        key = "" if contact is None else contact.external_id
-        if key:
-            if key in busy:
-                return None
-            due = self.state.delivery_due(key)
-            if due is not None and due <= now:
-                return Chosen(contact=key)
-            if due is not None:
-                changed.append(replace(occurrence, not_before=due, blocked=""))
-                return None
-        seen = ready(occurrence, contact, self._standing(occurrence), now)
-        if seen.status is not Status.WAITING or seen.blocked:
-            changed.append(seen)
-            return None
-        shared = self._together(occurrence, now, changed) if occurrence.slug else [occurrence]
-        return Chosen(occurrences=shared, contact=key)
-
-    def _together(
-        self, first: Occurrence, now: float, changed: list[Occurrence]
-    ) -> Sequence[Occurrence]:
-        """Return the enrolments that share the request of this one."""
-        found = {first.ref: first}
-        for each in self.state.companions(first.slug, now, MOST_TOGETHER):
-            if len(found) < MOST_TOGETHER and each.ref not in found:
-                seen = ready(each, None, None, now)
-                if seen.status is Status.WAITING:
-                    found[each.ref] = each
-                else:
-                    changed.append(seen)
-        return list(found.values())
-
-    def _contact(self, occurrence: Occurrence) -> Contact | None:
-        """Return whom an event is about, as far as we know them."""
-        if occurrence.kind != EVENTS:
-            return None
-        key = occurrence.external_id
-        if not key:
-            claims = self.state.claims([email_key(occurrence.email)])
-            named = sorted((not c.holds, c.external_id) for c in claims if c.holds or c.observes)
-            key = named[0][1] if named else ""
-        return self.state.load([key]).get(key) if key else None
-
-    def _standing(self, occurrence: Occurrence) -> Standing | None:
-        if occurrence.kind != EMAILS:
-            return None
-        try:
-            return self.suppressions.standing([occurrence.email])
-        except SuppressionFailed:
-            # Nobody knows whether the address may be written to; the pull tells what is wrong.
-            return None
-
-    def _put_off(self, changed: Sequence[Occurrence]) -> None:
-        if changed:
-            self.state.store_occurrences(changed, before=Status.WAITING)
-            self.outcomes.update(e.status for e in changed if e.status is not Status.WAITING)
+        """Return what goes now, see `OccurrenceChoice`; None where nothing that is allowed may."""
+        return self._choice.choose(
+            now, kinds=self._open(now), first=first, favour=favour, busy=busy
+        )
 
     def _open(self, now: float) -> Sequence[str]:
         return [kind for kind in self.kinds if self.forbidden.get(kind, now) <= now]
@@ -319,8 +202,3 @@ class OccurrencePush:
             for kind in self.forbidden
         ]
         return [f"{each} {ADVICE} {KEPT}" for each in lacks]
-
-
-def _turn(candidate: Contact | Occurrence, favour: int | None) -> tuple[bool, int, float]:
-    rank = candidate.rank if candidate.rank is not None else 0
-    return rank != favour, rank, candidate.since or 0.0

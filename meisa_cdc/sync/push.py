@@ -15,7 +15,8 @@ from meisa_cdc.core.outcome import Outcome
 from meisa_cdc.ports import Clock, State
 from meisa_cdc.records import Concluded, Grant, Settled
 from meisa_cdc.sync.deliveries import Deliveries
-from meisa_cdc.sync.occurrences import FORBIDDEN, Chosen, OccurrencePush
+from meisa_cdc.sync.occurrence_choice import Chosen
+from meisa_cdc.sync.occurrences import FORBIDDEN, OccurrencePush
 
 #: Never wait longer than this in one go, so that a request to end is heard.
 LONGEST_WAIT = 0.5

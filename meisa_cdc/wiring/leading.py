@@ -2,8 +2,9 @@
 
 from meisa_cdc.core.errors import MeisaUnavailable, SuppressionFailed
 from meisa_cdc.daemon.health import Health
-from meisa_cdc.daemon.leader import Leader, Log
+from meisa_cdc.daemon.leader import Leader
 from meisa_cdc.daemon.schedule import Due, Schedules
+from meisa_cdc.daemon.telling import Log
 from meisa_cdc.daemon.waking import Waking
 from meisa_cdc.meisa import MeisaRefused
 from meisa_cdc.ports import State
