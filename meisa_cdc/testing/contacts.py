@@ -1,109 +1,25 @@
 """The stored contacts in dictionaries."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from meisa_cdc.core.backlog import in_turn
-from meisa_cdc.core.checksums import Checksums
-from meisa_cdc.core.contact import EMAIL, SOURCE, Claim, Contact, Observation
+from meisa_cdc.core.contact import EMAIL, SOURCE, Claim, Contact
 from meisa_cdc.core.mapping import Priority
 from meisa_cdc.core.plan import Cost
 from meisa_cdc.core.values import email_key
-from meisa_cdc.records import Absent, Counts, Seen, Settled
-from meisa_cdc.testing.steps import Steps
-
-PAGE = 1000
-T = TypeVar("T")
+from meisa_cdc.records import Counts, Settled
+from meisa_cdc.testing.observations import MemoryObservations, pages
 
 
-class MemoryContacts(Steps):
+class MemoryContacts(MemoryObservations):
     """`ports.Contacts` in memory."""
 
     def __init__(self) -> None:
         super().__init__()
-        #: Contacts by external_id.
-        self.contacts: dict[str, Contact] = {}
         #: Epoch seconds before which no delivery of a contact is tried.
         self.not_before: dict[str, float] = {}
-        #: Mapping name -> external_id -> observation.
-        self.observations: dict[str, dict[str, Observation]] = {}
-        #: What the rows of each mapping add up to.
-        self.sums: dict[str, Checksums] = {}
-
-    def observed(self, mapping: str, keys: Sequence[str]) -> dict[str, Seen]:
-        """Return what is on record for these keys."""
-        stored = self.observations.get(mapping, {})
-        found = {}
-        for key in keys:
-            contact = self.contacts.get(key)
-            if contact is not None and contact.ref is not None:
-                seen = stored.get(key)
-                found[key] = Seen(
-                    ref=contact.ref,
-                    present=contact.present,
-                    fingerprint=None if seen is None else seen.fingerprint,
-                    row=seen is not None and seen.row,
-                    place=None if seen is None else seen.place,
-                )
-        return found
-
-    def unseen(self, mapping: str, seen: bytearray, missing: bytes) -> Iterator[Sequence[Absent]]:
-        """Yield batches of present contacts that a complete read lacked."""
-        yield from self._absent(mapping, seen, lambda o: o is None or o.fingerprint != missing)
-
-    def vanished(
-        self, mapping: str, seen: bytearray, buckets: Collection[int], bits: int
-    ) -> Iterator[Sequence[Absent]]:
-        """Yield batches of present contacts whose row was in one of these buckets."""
-        mask = (1 << bits) - 1
-
-        def was_there(known: Observation | None) -> bool:
-            placed = known is not None and known.row and known.place is not None
-            return placed and known.place & mask in buckets  # type: ignore[union-attr, operator]
-
-        yield from self._absent(mapping, seen, was_there)
-
-    def lacking(self, mapping: str) -> Iterator[Sequence[Absent]]:
-        """Yield batches of present contacts without any observation of the mapping."""
-        yield from self._absent(mapping, bytearray(), lambda known: known is None)
-
-    def _absent(
-        self, mapping: str, seen: bytearray, wanted: Callable[[Observation | None], bool]
-    ) -> Iterator[Sequence[Absent]]:
-        found = []
-        for key, contact in list(self.contacts.items()):
-            ref = contact.ref or 0
-            known = self.observations.get(mapping, {}).get(key)
-            was_read = ref // 8 < len(seen) and seen[ref // 8] >> ref % 8 & 1
-            if contact.present and not was_read and wanted(known):
-                place, row = (None, False) if known is None else (known.place, known.row)
-                found.append(Absent(external_id=key, ref=ref, had_row=row, place=place))
-        yield from _pages(found)
-
-    def checksums(self, mapping: str) -> Checksums | None:
-        """Return what its rows added up to when that was stored."""
-        return self.sums.get(mapping)
-
-    def record_checksums(self, mapping: str, checksums: Checksums) -> None:
-        """Remember what its rows add up to."""
-        with self.transaction("record_checksums"):
-            self.sums[mapping] = checksums
-
-    def unsettle(self, mapping: str, places: Collection[int]) -> None:
-        """Have the buckets of these places looked at next time."""
-        known = self.sums.get(mapping)
-        if known is not None:
-            more = {known.buckets.bucket(place) for place in places}
-            with self.transaction("unsettle"):
-                self.sums[mapping] = replace(known, unsettled=known.unsettled | more)
-
-    def drop_checksums(self, mappings: Collection[str]) -> None:
-        """Forget what the rows of these mappings add up to."""
-        with self.transaction("drop_checksums"):
-            for mapping in mappings:
-                self.sums.pop(mapping, None)
 
     def load(self, keys: Sequence[str]) -> dict[str, Contact]:
         """Return the contacts with these keys."""
@@ -135,7 +51,7 @@ class MemoryContacts(Steps):
 
     def pending(self) -> Iterator[Sequence[str]]:
         """Yield batches of keys of contacts with anything pending or quarantined."""
-        yield from _pages(
+        yield from pages(
             sorted(
                 key
                 for key, contact in list(self.contacts.items())
@@ -155,7 +71,7 @@ class MemoryContacts(Steps):
 
     def keys(self) -> Iterator[Sequence[str]]:
         """Yield batches of the keys of all contacts, in order."""
-        yield from _pages(sorted(self.contacts))
+        yield from pages(sorted(self.contacts))
 
     def settle(
         self,
@@ -171,7 +87,7 @@ class MemoryContacts(Steps):
                 if settled.contact is not None:
                     self.put_contact(settled.contact)
                 if key in self.contacts:
-                    self._observe(self.contacts[key], settled)
+                    self.observe(self.contacts[key], settled)
 
     def next_deliveries(
         self, now: float, most: int, busy: Sequence[str] = (), *, favour: Sequence[int | None] = ()
@@ -226,7 +142,7 @@ class MemoryContacts(Steps):
     def quarantined(self) -> Iterator[Sequence[Contact]]:
         """Yield batches of quarantined contacts in order of their keys."""
         held = sorted(k for k, c in list(self.contacts.items()) if c.quarantine is not None)
-        for keys in _pages(held):
+        for keys in pages(held):
             yield [self.contacts[key] for key in keys]
 
     def release(self, keys: Sequence[str] | None = None) -> int:
@@ -252,25 +168,7 @@ class MemoryContacts(Steps):
         if before is not None and before.quarantine is not None and contact.quarantine is None:
             self.not_before.pop(contact.external_id, None)
 
-    def _observe(self, contact: Contact, settled: Settled) -> None:
-        key = contact.external_id
-        if not contact.present:
-            for stored in self.observations.values():
-                stored.pop(key, None)
-            return
-        for mapping, observation in settled.observed.items():
-            stored = self.observations.setdefault(mapping, {})
-            if observation is None:
-                stored.pop(key, None)
-            else:
-                stored[key] = observation
-
 
 def _observed_email(contact: Contact) -> str:
     email = contact.last_observed(EMAIL)
     return email_key(email) if contact.present and isinstance(email, str) else ""
-
-
-def _pages(found: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(found), PAGE):
-        yield found[start : start + PAGE]
