@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from meisa_cdc.cli.amounts import amount
 from meisa_cdc.cli.command import command
 from meisa_cdc.cli.session import Session
 from meisa_cdc.core.errors import ApprovalMismatch
@@ -33,6 +34,6 @@ def approve(
         {"approved": hold.digest, "mapping": hold.mapping, "contacts": hold.contacts}
     )
     session.output.text(
-        f"Approved: {hold.contacts} contacts of {hold.mapping}. "
-        "They are admitted when the mapping is read next."
+        f"Approved: {amount(hold.contacts, 'contact')} of {hold.mapping}, to be admitted when the "
+        "mapping is read next."
     )

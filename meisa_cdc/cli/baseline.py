@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meisa_cdc.cli.amounts import amount
 from meisa_cdc.cli.command import command
 from meisa_cdc.cli.selection import Exclude, Select, selected
 from meisa_cdc.cli.session import Session
@@ -53,7 +54,8 @@ def baseline(
             recording.exit_code, recording.result = code, document
     session.output.json(document)
     session.output.text(
-        f"Taken as sent: {done.fields} fields of {done.contacts} contacts. Nothing was sent."
+        f"Taken as sent: {amount(done.fields, 'field')} of {amount(done.contacts, 'contact')}. "
+        "Nothing was sent."
     )
     if done.occurrences:
         session.output.text(f"Taken as done: {done.occurrences} events, e-mails and enrolments.")

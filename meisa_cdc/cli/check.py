@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping as Dict
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from meisa_cdc.cli.amounts import amount
 from meisa_cdc.cli.command import command
 from meisa_cdc.cli.finding import Finding
 from meisa_cdc.cli.remote_checks import look_at_meisa
@@ -66,7 +67,7 @@ def _state(wiring: "Wiring") -> Iterator[Finding]:
         counts = state.counts()
         # One without contacts belongs to nobody yet.
         known = state.belongs_to() if counts.contacts else None
-    filled = f"{counts.contacts} contacts" if counts.contacts else "empty"
+    filled = amount(counts.contacts, "contact") if counts.contacts else "empty"
     whose = f", filled from {known['product']} ({known['environment']})" if known else ""
     yield Finding(what="state", verdict="ok", text=f"{wiring.settings.state.url}, {filled}{whose}")
 

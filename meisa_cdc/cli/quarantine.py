@@ -1,11 +1,15 @@
 """`meisa-cdc quarantine`: contacts held back after a rejection."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meisa_cdc.cli.amounts import amount
 from meisa_cdc.cli.command import Group, command
 from meisa_cdc.cli.session import Session
+
+if TYPE_CHECKING:
+    from meisa_cdc.ports import State
 
 
 def _list(session: Session) -> None:
@@ -64,10 +68,19 @@ def retry(
 
     wiring = Wiring.of(session.settings())
     with wiring.state_to_write() as state:
+        _refuse_others(state, contacts or [])
         count = state.release(contacts or None)
         state.forgive()
     session.output.json({"released": count})
-    session.output.text(f"{count} contacts are tried again by the next run.")
+    session.output.text(f"To be tried again by the next run: {amount(count, 'contact')}.")
+
+
+def _refuse_others(state: "State", contacts: list[str]) -> None:
+    known = state.load(contacts)
+    for key in contacts:
+        if key not in known or known[key].quarantine is None:
+            message = f"{key}: not in quarantine. meisa-cdc quarantine lists who is."
+            raise typer.BadParameter(message)
 
 
 quarantine = Group(default=listed, commands={"list": named, "retry": retry})

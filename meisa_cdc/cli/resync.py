@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meisa_cdc.cli.amounts import amount
 from meisa_cdc.cli.baseline import Fields, fields_named, known_fields
 from meisa_cdc.cli.command import command
 from meisa_cdc.cli.selection import Exclude, Select, selected
@@ -43,7 +44,9 @@ def resync(
             chosen = of_mappings if chosen is None else chosen & of_mappings
         count = mark(state, wiring.clock, fields=chosen, contacts=contacts)
     session.output.json({"contacts": count})
-    session.output.text(f"{count} contacts are sent again by the next run, in the background.")
+    session.output.text(
+        f"To be sent again by the next run, in the background: {amount(count, 'contact')}."
+    )
 
 
 def _refuse_unknown(state: "State", contacts: list[str] | None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meisa_cdc.cli.amounts import amount
 from meisa_cdc.cli.command import command
 from meisa_cdc.cli.interrupts import Interrupts
 from meisa_cdc.cli.output import Steps
@@ -230,8 +231,8 @@ def _show(session: Session, ran: "Ran", document: dict[str, Any]) -> None:
     output, summary = session.output, ran.plan.summary
     about_contacts = summary.requests - sum(each.requests for each in ran.plan.occurrences)
     output.text(
-        f"Delivered {ran.accepted} of {about_contacts} with {ran.requests} requests in all; "
-        f"{document['backlog']} contacts still waiting."
+        f"Delivered {ran.accepted} of {about_contacts} with {amount(ran.requests, 'request')} in "
+        f"all; {amount(document['backlog'], 'contact')} still waiting."
     )
     once = document["occurrences"]
     if any(once.values()):

@@ -249,8 +249,14 @@ def test_f63_the_operator_may_insist(home: Installation):
         assert listing.ended() == 0
         (listed,) = json.loads(listing.output())["quarantined"]
     assert (listed["external_id"], listed["message"]) == ("u0001", "The plan is not known.")
+    with home.program("quarantine", "retry", "u0001", "u0002") as refusing:
+        # Nobody believes that something happened to whom they misspelt, and nothing did.
+        assert refusing.ended() == 64
+        assert "u0002: not in quarantine" in refusing.told()
+    assert set(home.quarantined()) == {"u0001"}
     with home.program("quarantine", "retry", "u0001") as retrying:
         assert retrying.ended() == 0
+        assert "To be tried again by the next run: 1 contact." in retrying.output()
     assert home.sync()["delivered"] == 1
     assert home.in_step()
 
