@@ -52,7 +52,10 @@ def _answer(reading: Reading, grammar: str, catalogue: Catalogue, table: str, ke
             return LOOSE
     except Beyond as error:
         return error.answer
-    return key_columns(found, reading.tables) or key_query(found, reading.tables, grammar)
+    # Images that the database keeps itself are asked, not looked at.
+    kept = any(shape.kept for shape in reading.tables.values())
+    columns = None if kept else key_columns(found, reading.tables)
+    return columns or key_query(found, reading.tables, grammar)
 
 
 def _settled(branch: Branch, key: str) -> Iterator[Settled]:
