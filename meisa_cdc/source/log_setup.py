@@ -9,9 +9,9 @@ from sqlalchemy import URL
 from meisa_cdc.core.captures import LOG
 from meisa_cdc.core.errors import SourceRefused
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source import slot_setup
+from meisa_cdc.source import slot_setup, sqlite_setup
 from meisa_cdc.source.database import AppDatabase
-from meisa_cdc.source.dialects import POSTGRESQL
+from meisa_cdc.source.dialects import POSTGRESQL, SQLITE
 from meisa_cdc.source.needs import Need
 from meisa_cdc.source.slot_plan import (
     Problem,
@@ -143,10 +143,9 @@ def look(database: AppDatabase, mappings: Iterable[Mapping], by: str | None = No
     """
     if database.dialect is POSTGRESQL:
         return PostgresLogSetup(database=database, seen=slot_setup.look(database, mappings, by))
-    raise SourceRefused(
-        f"{database.dialect.title} keeps no log of changed rows that we can read: that is of "
-        "Postgres alone."
-    )
+    if database.dialect is SQLITE:
+        return sqlite_setup.look(database, mappings, by)
+    raise SourceRefused(f"{database.dialect.title} keeps no log of changed rows that we can read.")
 
 
 def kept_by(database: AppDatabase) -> str:

@@ -20,6 +20,8 @@ from meisa_cdc.source.affected.answers import (
 from meisa_cdc.source.statements import Statement
 
 UNASKED = FullScan(reason="its keys would have to be read from images that nobody has", advice="")
+#: Changed rows affect nobody, since no contact can come of them.
+NOBODY = KeyColumns(columns=())
 #: A row, as texts in the database's own spelling; what is missing is not known.
 Image: TypeAlias = Dict[str, str | None]
 
@@ -90,7 +92,7 @@ def asked(
 def _behind(derivation: Derivation, changes: Behind, bound: Dict[str, object]) -> Asked | FullScan:
     statements: list[Statement] = []
     for table in derivation.tables:
-        if table.table not in changes.tables:
+        if table.table not in changes.tables or table.answer == NOBODY:
             continue
         if not isinstance(table.answer, KeyQuery):
             return table.answer if isinstance(table.answer, FullScan) else UNASKED

@@ -46,7 +46,7 @@ def derive(text: str, grammar: str, catalogue: Catalogue, *, key: str = KEY_COLU
 
 def _answer(reading: Reading, grammar: str, catalogue: Catalogue, table: str, key: str) -> Answer:
     try:
-        branches = Relaxation(reading, catalogue, table).changed(reading.tree, Scope())
+        branches = Relaxation(reading, catalogue, table, grammar).changed(reading.tree, Scope())
         found = [each for branch in branches for each in _settled(branch, key)]
         if any(_is_loose(each, reading) for each in found):
             return LOOSE
@@ -54,7 +54,7 @@ def _answer(reading: Reading, grammar: str, catalogue: Catalogue, table: str, ke
         return error.answer
     # Images that the database keeps itself are asked, not looked at.
     kept = any(shape.kept for shape in reading.tables.values())
-    columns = None if kept else key_columns(found, reading.tables)
+    columns = None if kept and found else key_columns(found, reading.tables)
     return columns or key_query(found, reading.tables, grammar)
 
 
