@@ -1,6 +1,5 @@
 """`meisa-cdc capture`: the app database's log of changed rows, set up, looked at, removed."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +18,7 @@ from meisa_cdc.cli.session import Session
 
 if TYPE_CHECKING:
     from meisa_cdc.core.mapping import Mapping
-    from meisa_cdc.source.slot_plan import Step
-    from meisa_cdc.source.slot_setup import Seen
+    from meisa_cdc.source.log_setup import LogSetup
     from meisa_cdc.source.snapshot import DatabaseSnapshot
     from meisa_cdc.wiring import Wiring
 
@@ -53,8 +51,8 @@ def setup(
     session: Session,
     *,
     by: Annotated[
-        By, typer.Option("--by", help="What keeps the log: the server's own, or triggers.")
-    ] = By.SLOT,
+        By | None, typer.Option("--by", help="What keeps the log: the server's own, or triggers.")
+    ] = None,
     apply: Apply = False,
     allow_unlimited_wal: AllowUnlimitedWal = False,
 ) -> int:
@@ -65,18 +63,19 @@ def setup(
     the role of MEISA_CDC_SETUP_URL, or that of the app database where it is not set; run again, it
     goes on from where it stopped, and follows mappings that changed.
     """
-    from meisa_cdc.source.slot_setup import lacking_rights, look, problems
+    from meisa_cdc.source.log_setup import kept_by, look
     from meisa_cdc.wiring import Wiring
 
     wiring = Wiring.of(session.settings())
     mappings = list(wiring.mappings().values())
-    seen = look(wiring.source(), mappings, by)
-    found = problems(seen, unlimited=allow_unlimited_wal)
+    source = wiring.source()
+    seen = look(source, mappings, by or kept_by(source))
+    found = seen.problems(unlimited=allow_unlimited_wal)
     steps = seen.steps
     if apply:
-        found += lacking_rights(wiring.source(), wiring.setup().url, seen)
+        found += seen.lacking_rights(wiring.setup().url)
     document: dict[str, Any] = {
-        "name": seen.facts.name,
+        "name": source.log,
         "by": seen.by,
         "applied": apply and not found,
         "problems": problems_of(found),
@@ -89,18 +88,17 @@ def setup(
     for line in heading(str(wiring.settings.require_app_database()), seen, found):
         session.output.text(f"-- {line}" if not apply else line)
     if not apply and (steps or not found):
-        _print(session, steps)
+        _print(session, seen)
     return FAILED if found else 0
 
 
-def _print(session: Session, steps: "Sequence[Step]") -> None:
-    from meisa_cdc.source.slot_setup import LOCK_TIMEOUT
-
+def _print(session: Session, seen: "LogSetup") -> None:
+    steps = seen.steps
     if not steps:
         session.output.text("-- Nothing is left to do.")
         return
-    if not steps[0].sql.startswith("set "):
-        session.output.text(f"set lock_timeout = '{LOCK_TIMEOUT}';")
+    if seen.preface:
+        session.output.text(seen.preface)
     told = ""
     for step in steps:
         if "pg_create_logical_replication_slot" in step.sql:
@@ -115,20 +113,20 @@ def _apply(
     session: Session,
     wiring: "Wiring",
     mappings: "list[Mapping]",
-    seen: "Seen",
+    seen: "LogSetup",
     document: dict[str, Any],
 ) -> int:
-    from meisa_cdc.source.slot_setup import applied, proof
+    from meisa_cdc.source.log_setup import proof
 
     source = wiring.source()
-    for step in applied(source, wiring.setup().url, seen.steps):
+    for step in seen.applied(wiring.setup().url, seen.steps):
         session.output.text(done(step))
     lacking = proof(source, mappings, seen)
     session.output.json({**document, "problems": problems_of(lacking)})
     for each in lacking:
         session.output.text(f"{each.what}. {each.advice}".strip())
     if not lacking:
-        session.output.text(f"The log {seen.facts.name} tells of what changes in:")
+        session.output.text(f"The log {source.log} tells of what changes in:")
     for line in following(seen.needs):
         session.output.text(line)
     return FAILED if lacking else 0
@@ -138,7 +136,7 @@ def _status(session: Session) -> int:
     from meisa_cdc.cli.capture_words import status_document, status_lines
     from meisa_cdc.cli.times import dated
     from meisa_cdc.core.captures import LOG
-    from meisa_cdc.source.slot_setup import look
+    from meisa_cdc.source.log_setup import look
     from meisa_cdc.sync.passes import DROPPED
     from meisa_cdc.wiring import Wiring
 
@@ -149,9 +147,9 @@ def _status(session: Session) -> int:
     with source.snapshot() as snapshot:
         captures = _captures(snapshot, mappings)
     with wiring.state_to_read() as state:
-        document = status_document(seen, captures, source.max_wal, state.note(DROPPED))
+        document = status_document(source, seen, captures, state.note(DROPPED))
     session.output.json(dated(document))
-    for line in status_lines(document):
+    for line in status_lines(document, seen.by):
         session.output.text(line)
     asked = {need.mapping for need in seen.needs if need.asked}
     unmet = [each for each in captures if each["mapping"] in asked and each["capture"] != LOG]
@@ -204,27 +202,26 @@ def drop(
 
     Mappings then find their changes in another way. The statements are run as by `capture setup`.
     """
-    from meisa_cdc.source.slot_plan import identity_resets
-    from meisa_cdc.source.slot_setup import applied, look, removing
+    from meisa_cdc.source.log_setup import look
     from meisa_cdc.wiring import Wiring
 
     wiring = Wiring.of(session.settings())
     source = wiring.source()
     seen = look(source, wiring.mappings().values())
-    resets = identity_resets(seen.facts)
-    steps = [*removing(seen), *(resets if reset_identity else ())]
-    for step in applied(source, wiring.setup().url, steps):
+    resets = seen.left
+    steps = [*seen.removing, *(resets if reset_identity else ())]
+    for step in seen.applied(wiring.setup().url, steps):
         session.output.text(done(step))
     left = [] if reset_identity else resets
     session.output.json(
         {
-            "name": seen.facts.name,
+            "name": source.log,
             "statements": statements_of(steps),
             "left": statements_of(left),
         }
     )
     if not steps:
-        session.output.text(f"There is no log {seen.facts.name}.")
+        session.output.text(f"There is no log {source.log}.")
     for step in left:
         session.output.text(f"left  {step.why} To take it back: {step.sql}")
     return 0

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meisa_cdc.source.affected.answers import FullScan
+    from meisa_cdc.source.database import AppDatabase
+    from meisa_cdc.source.log_setup import LogSetup
     from meisa_cdc.source.needs import Need
     from meisa_cdc.source.slot_plan import Problem, Step
-    from meisa_cdc.source.slot_setup import Seen
 
 
 def problems_of(problems: "Iterable[Problem]") -> list[dict[str, str]]:
@@ -50,7 +51,7 @@ def done(step: "Step") -> str:
     return f"done  {first}{' …' if more else ''}"
 
 
-def heading(place: str, seen: "Seen", problems: "Sequence[Problem]") -> Iterator[str]:
+def heading(place: str, seen: "LogSetup", problems: "Sequence[Problem]") -> Iterator[str]:
     """Yield what stands above the statements."""
     yield f"A log of changed rows in {place}, for"
     for line in following(seen.needs):
@@ -62,32 +63,24 @@ def heading(place: str, seen: "Seen", problems: "Sequence[Problem]") -> Iterator
 
 
 def status_document(
-    seen: "Seen", captures: list[dict[str, Any]], max_wal: int, dropped: dict[str, Any] | None
+    source: "AppDatabase",
+    seen: "LogSetup",
+    captures: list[dict[str, Any]],
+    dropped: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return what there is, and how each mapping's changes are found."""
-    from meisa_cdc.source.slot_plan import dangers, reader_problems
-
-    slot, publication = seen.facts.slot, seen.facts.publication
-    triggers = seen.facts.triggers
     scans = {need.mapping: need.scan for need in seen.needs}
-    problems = [*dangers(seen.facts), *(reader_problems(seen.reader) if slot else ())]
+    there = seen.document()
     return {
-        "name": seen.facts.name,
-        "slot": None
-        if slot is None
-        else {
-            "reader": slot.reader,
-            "wal_status": slot.wal_status or None,
-            "void": slot.why_void if slot.void else None,
-            "kept_bytes": slot.kept,
-        },
-        "max_wal_bytes": max_wal,
-        "publication": None if publication is None else {"tables": list(publication.every_table)},
-        "triggers": None if triggers is None else {"tables": sorted(triggers.tables)},
+        "name": source.log,
+        "slot": there["slot"],
+        "max_wal_bytes": source.max_wal,
+        "publication": there["publication"],
+        "triggers": there["triggers"],
         "missing": statements_of(seen.steps),
         "mappings": [each | _unfollowed(scans.get(each["mapping"])) for each in captures],
         "dropped": dropped,
-        "problems": problems_of(problems),
+        "problems": problems_of(there["problems"]),
     }
 
 
@@ -97,15 +90,17 @@ def _unfollowed(scan: "FullScan | None") -> dict[str, str | None]:
     return {"not_followed": scan.reason, "advice": scan.advice or None}
 
 
-def status_lines(document: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of `capture status`."""
+def status_lines(document: dict[str, Any], by: str) -> Iterator[str]:
+    """Yield the lines of `capture status`; `by`: how a log is kept."""
     from meisa_cdc.core.durations import iso
     from meisa_cdc.core.sizes import told_size
 
     name, triggers = document["name"], document["triggers"]
     if triggers:
         yield f"Triggers {name}: on {', '.join(triggers['tables']) or 'no table'}."
-    if document["slot"] or document["publication"] or not triggers:
+    elif by != "slot":
+        yield f"Triggers {name}: none."
+    if document["slot"] or document["publication"] or (by == "slot" and not triggers):
         yield _slot_line(name, document["slot"], told_size(document["max_wal_bytes"]))
         found = document["publication"]
         tables = ", ".join(found["tables"]) or "empty" if found else "none"

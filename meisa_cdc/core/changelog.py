@@ -17,12 +17,16 @@ class Trail:
     start: int
     #: Place up to which it was written; None: places do not tell.
     end: int | None = None
+    #: Of the places that it was asked about, those that it came through; None: any between may be.
+    passed: AbstractSet[int] | None = None
 
     def reaches(self, place: int) -> bool:
         """Tell whether it tells of everything since a place that it had reached once.
 
-        Of a server that was set back in time, a place may lie in its future.
+        Of a server that was set back in time, a place may lie in its future, or on another way.
         """
+        if self.passed is not None and place not in self.passed:
+            return False
         return self.start <= place and (self.end is None or place <= self.end)
 
 

@@ -75,15 +75,17 @@ class Snapshot(Protocol):
         `wall` is written `2026-01-12 08:30:00`. Raises as `read` does.
         """
 
-    def trail(self, mapping: Mapping) -> Trail:
+    def trail(self, mapping: Mapping, since: int | None = None) -> Trail:
         """Return what the log of changed rows tells of a mapping whose capture is LOG.
 
-        Has to be asked for all mappings before the first `changed`. Raises as `columns` does.
+        `since`: the place of its bookmark. Has to be asked for all mappings before the first
+        `changed`. Raises as `columns` does.
         """
 
-    def changed(self, mapping: Mapping) -> Iterator[Sequence[str]] | None:
+    def changed(self, mapping: Mapping, since: int) -> Iterator[Sequence[str]] | None:
         """Return the keys of contacts that the changes in the log may affect, in batches.
 
+        `since`: the place of its bookmark; of what was before, some may be among them.
         None: only a full read tells. Raises as `read` does.
         """
 

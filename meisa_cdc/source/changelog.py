@@ -1,11 +1,11 @@
 """What a log of changed rows tells, whichever way the database keeps it."""
 
-from collections.abc import Collection, Mapping as Dict
+from collections.abc import Callable, Collection, Mapping as Dict
 from dataclasses import dataclass
 from typing import Protocol
 
-from meisa_cdc.source.affected.answers import Derivation, FullScan, Images, KeyColumns, KeyQuery
-from meisa_cdc.source.affected.asking import Changes
+from meisa_cdc.source.affected.answers import Derivation, FullScan, KeyColumns, KeyQuery
+from meisa_cdc.source.affected.asking import Behind, Changes
 
 #: Changes beyond which everything is read.
 MOST_CHANGES = 100_000
@@ -40,14 +40,17 @@ class Standing:
     tables: Dict[str, Kept]
     #: Place up to which it was written; None: places do not tell.
     end: int | None = None
+    #: Tells whether it came through a place where a snapshot stood once; None: by their order,
+    #: and it tells everybody the same.
+    passed: Callable[[int], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a log told from its start on, for one snapshot."""
+    """What a log told, for one snapshot."""
 
     #: All changes that the snapshot sees, and perhaps some that it does not.
-    changes: Changes
+    changes: Changes | Behind
     #: Place up to which nothing needs to be told again once what the snapshot shows is stored.
     upto: int
     #: Tables whose changes say too little: emptied, or altered in between.
@@ -73,10 +76,11 @@ class ChangeLog(Protocol):
     def standing(self) -> Standing | FullScan:
         """Return what the log covers, or why it cannot be used."""
 
-    def told(self, wanted: Columns) -> Told | FullScan:
+    def told(self, wanted: Columns, since: int | None) -> Told | FullScan:
         """Return what changed in these columns, or why the log cannot be used.
 
-        Nothing is told of other tables. Raises SourceUnavailable.
+        Nothing is told of other tables. `since`: a place up to which nobody asks any more; a log
+        may tell more. None: nobody asks. Raises SourceUnavailable.
         """
 
 
@@ -87,9 +91,8 @@ def needed(derivation: Derivation) -> dict[str, set[str]]:
         if isinstance(table.answer, KeyColumns):
             found[table.table].update(table.answer.columns)
         if isinstance(table.answer, KeyQuery):
-            for parameter in table.answer.parameters:
-                if isinstance(parameter, Images):
-                    found[parameter.table].add(parameter.column)
+            for image in table.answer.images:
+                found[image.table].add(image.column)
     return found
 
 

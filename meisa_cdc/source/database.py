@@ -11,7 +11,7 @@ from meisa_cdc.core.errors import MeisaCdcError
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.source.captures import capture_of
 from meisa_cdc.source.changelog import Seen
-from meisa_cdc.source.dialects import MYSQL, POSTGRESQL
+from meisa_cdc.source.dialects import MYSQL, POSTGRESQL, SQLITE
 from meisa_cdc.source.engines import app_url, dialect_of, place_of
 from meisa_cdc.source.following import Derivations
 from meisa_cdc.source.session import Session
@@ -77,6 +77,8 @@ class AppDatabase:
         self.derivations = Derivations()
         #: What the log told the last snapshot that asked it.
         self._seen: Seen | None = None
+        #: The place up to which it was acknowledged last.
+        self._acknowledged: int | None = None
 
     def __repr__(self) -> str:
         return f"AppDatabase({place_of(self.url)})"
@@ -130,6 +132,10 @@ class AppDatabase:
         """Return what looks whether the log of changed rows has something new."""
         from meisa_cdc.source.watching import LogWatch, NoWatch
 
+        if self.dialect is SQLITE:
+            from meisa_cdc.source.sqlite_watching import SqliteWatch
+
+            return SqliteWatch(self.url, self.log, lambda: self._acknowledged)
         return LogWatch(self.url, self.log) if self.dialect is POSTGRESQL else NoWatch()
 
     def calculated_key(self, mapping: Mapping) -> str:
@@ -146,6 +152,7 @@ class AppDatabase:
 
     def acknowledge(self, upto: int) -> None:
         """Let the log of changed rows forget what lies before a place. Raises SourceUnavailable."""
+        self._acknowledged = upto
         if self._seen is not None:
             self._seen.acknowledge(upto)
         elif self.dialect is POSTGRESQL:

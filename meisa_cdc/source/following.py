@@ -11,7 +11,7 @@ from meisa_cdc.core.changelog import Trail
 from meisa_cdc.core.errors import MappingFailed
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.source.affected.answers import Catalogue, Derivation, FullScan
-from meisa_cdc.source.affected.asking import Changes
+from meisa_cdc.source.affected.asking import Behind, Changes
 from meisa_cdc.source.changelog import Seen, Standing, Told, needed, wanted
 from meisa_cdc.source.session import Rows, Session
 from meisa_cdc.source.statements import Approved, Statement
@@ -64,7 +64,8 @@ class Following:
     catalogue: Callable[[Sequence[str], Sequence[str]], Catalogue]
     _derived: dict[tuple[str, str], Derivation] = field(default_factory=dict)
     _standing: Standing | FullScan | None = None
-    _told: Told | FullScan | None = None
+    #: What the log told, by the place since which it was asked.
+    _told: dict[int | None, Told | FullScan] = field(default_factory=dict)
     #: One of the mappings that the log is read for.
     _followed: Mapping | None = None
     #: Columns that mappings need to be told of, by table.
@@ -83,7 +84,7 @@ class Following:
         return found
 
     def affected(
-        self, approved: Approved, changes: Changes
+        self, approved: Approved, changes: Changes | Behind
     ) -> Generator[list[str], None, None] | FullScan:
         """Return the keys of contacts that changes may affect, in chunks, or why not."""
         from meisa_cdc.source.affected.mappings import affected_keys
@@ -116,10 +117,11 @@ class Following:
         unfit = derivation.scan or (None if asked else unsuited(derivation))
         return unfit or _gap(derivation, standing)
 
-    def trail(self, approved: Approved) -> Trail:
+    def trail(self, approved: Approved, since: int | None) -> Trail:
         """Return what the log covers of the tables of a mapping that it tells all of.
 
-        Has to be asked for all mappings before the first `changed`.
+        `since`: the place of its bookmark. Has to be asked for all mappings before the first
+        `changed`.
         """
         standing = self._standing_for(approved.mapping)
         if isinstance(standing, FullScan):
@@ -130,11 +132,30 @@ class Following:
         shapes = sorted(f"{t.table}={standing.tables[t.table].shape}" for t in derivation.tables)
         shape = hashlib.sha256("\n".join(shapes).encode()).hexdigest()[:16]
         identity = f"{standing.identity} {shape}"
-        return Trail(identity=identity, start=standing.start, end=standing.end)
+        return Trail(
+            identity=identity,
+            start=standing.start,
+            end=standing.end,
+            passed=self._passed(approved.mapping, standing, since),
+        )
 
-    def changed(self, approved: Approved) -> Generator[list[str], None, None] | FullScan:
-        """Return the keys of contacts that the log's changes may affect, in chunks, or why not."""
-        told = self._tell()
+    def _passed(
+        self, mapping: Mapping, standing: Standing, since: int | None
+    ) -> frozenset[int] | None:
+        if standing.passed is None:
+            return None
+        with self.statement(mapping):
+            asked = () if since is None else (since,)
+            return frozenset(filter(standing.passed, asked))
+
+    def changed(
+        self, approved: Approved, since: int
+    ) -> Generator[list[str], None, None] | FullScan:
+        """Return the keys of contacts that the log's changes may affect, in chunks, or why not.
+
+        `since`: the place of a bookmark; of what was before, some may be told again.
+        """
+        told = self._tell(since)
         if isinstance(told, FullScan):
             return told
         if told.scan is not None:
@@ -149,27 +170,31 @@ class Following:
 
     def upto(self) -> int | FullScan:
         """Return the place in the log that this snapshot makes superfluous, or why not."""
-        told = self._tell()
+        told = self._tell(None)
         return told if isinstance(told, FullScan) else told.upto
 
     @property
     def seen(self) -> Seen | None:
         """What the log told; None where it was not asked."""
-        log = None if self._told is None else self.session.log
+        log = self.session.log if self._told else None
         return None if log is None else log.seen
 
-    def _tell(self) -> Told | FullScan:
-        log, mapping = self.session.log, self._followed
+    def _tell(self, since: int | None) -> Told | FullScan:
+        log, mapping, standing = self.session.log, self._followed, self._standing
         if log is None or mapping is None:
             return UNKEPT
-        if self._told is None:
-            self._asked = {table: frozenset(columns) for table, columns in self._wanted.items()}
+        if not isinstance(standing, Standing) or standing.passed is None:
+            # It tells the same to everybody.
+            since = None
+        if since not in self._told:
+            if not self._told:
+                self._asked = {t: frozenset(columns) for t, columns in self._wanted.items()}
             try:
                 with self.statement(mapping):
-                    self._told = log.told(self._asked)
+                    self._told[since] = log.told(self._asked, since)
             except MappingFailed as error:
-                self._told = _unreadable(error)
-        return self._told
+                self._told[since] = _unreadable(error)
+        return self._told[since]
 
     def _standing_for(self, mapping: Mapping) -> Standing | FullScan:
         """Return what the log covers; what is asked for it is asked on behalf of a mapping."""

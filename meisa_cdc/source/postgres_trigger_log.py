@@ -219,7 +219,7 @@ class PostgresTriggerLog:
             raise TypeError(self.name)
         return self._names
 
-    def told(self, wanted: Columns) -> Told | FullScan:
+    def told(self, wanted: Columns, _since: int | None = None) -> Told | FullScan:
         """Return what changed, as the snapshot sees it."""
         standing = self.standing()
         if isinstance(standing, FullScan):

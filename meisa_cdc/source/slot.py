@@ -181,7 +181,7 @@ class SlotLog:
                 tables[table] = Kept(before=frozenset(before), shape=shown)
         return tables
 
-    def told(self, wanted: Columns) -> Told | FullScan:
+    def told(self, wanted: Columns, _since: int | None = None) -> Told | FullScan:
         """Return what changed, read on a connection of its own after the snapshot was opened."""
         self.standing()
         self.seen = Seen(url=self.url, name=self.name)

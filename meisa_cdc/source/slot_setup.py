@@ -1,4 +1,4 @@
-"""Setting up a log of changed rows, looking at it, and removing it: on the server."""
+"""Setting up a log of changed rows, looking at it, and removing it: on Postgres."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -13,7 +13,6 @@ from meisa_cdc.core.captures import LOG
 from meisa_cdc.core.errors import SourceRefused, SourceUnavailable
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.source.database import AppDatabase
-from meisa_cdc.source.dialects import POSTGRESQL
 from meisa_cdc.source.needs import Need, needs_of, together
 from meisa_cdc.source.postgres_transaction import SET_LOCAL, connect, first_line
 from meisa_cdc.source.slot_facts import (
@@ -85,13 +84,8 @@ class Seen:
 def look(database: AppDatabase, mappings: Iterable[Mapping], by: str | None = None) -> Seen:
     """Ask what there is; `by`: how a log is to be kept, where that is not how it is kept.
 
-    Raises SourceUnavailable, and SourceRefused where there is no Postgres.
+    Raises SourceUnavailable.
     """
-    if database.dialect is not POSTGRESQL:
-        raise SourceRefused(
-            f"{database.dialect.title} keeps no log of changed rows that we can read: that is of "
-            "Postgres alone."
-        )
     given = list(mappings)
     with database.snapshot() as snapshot:
         needs = list(needs_of(snapshot, given))
@@ -244,26 +238,6 @@ def _refusal(step: Step, error: psycopg.Error) -> SourceRefused:
     if isinstance(error, errors.InsufficientPrivilege):
         hint = "Set MEISA_CDC_SETUP_URL to a role that may, and run it again."
     return SourceRefused(f"`{step.sql}` failed: {what}.", hint=hint)
-
-
-def proof(database: AppDatabase, mappings: Iterable[Mapping], seen: Seen) -> list[Problem]:
-    """Return what still keeps the log from telling of the mappings that it should.
-
-    Asks it for real. Raises SourceUnavailable.
-    """
-    expected = {need.mapping for need in seen.followed}
-    with database.snapshot() as snapshot:
-        captures = {each.name: snapshot.capture(each) for each in mappings if each.name in expected}
-        readable = snapshot.upto() is not None
-    found = [
-        Problem(what=f"{name} is found by {capture.kind}: {capture.why}", advice="")
-        for name, capture in captures.items()
-        if capture.kind != LOG
-    ]
-    if not readable:
-        what = f"the log {database.log} cannot be read"
-        found.append(Problem(what=what, advice="Run `meisa-cdc capture status`."))
-    return found
 
 
 @contextmanager

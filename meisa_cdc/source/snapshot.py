@@ -159,20 +159,22 @@ class DatabaseSnapshot:
         self.end()
         return self._reading(self._following.affected(self._approved(mapping), changes))
 
-    def trail(self, mapping: Mapping) -> Trail:
+    def trail(self, mapping: Mapping, since: int | None = None) -> Trail:
         """Return what the log of changed rows tells of a mapping whose capture is LOG.
 
-        Has to be asked for all mappings before the first `changed`. Raises as `columns` does.
+        `since`: the place of its bookmark. Has to be asked for all mappings before the first
+        `changed`. Raises as `columns` does.
         """
-        return self._following.trail(self._approved(mapping))
+        return self._following.trail(self._approved(mapping), since)
 
-    def changed(self, mapping: Mapping) -> Iterator[Sequence[str]] | None:
+    def changed(self, mapping: Mapping, since: int) -> Iterator[Sequence[str]] | None:
         """Return the keys of contacts that the changes in the log may affect, in batches.
 
+        `since`: the place of its bookmark; of what was before, some may be among them.
         None: only a full read tells. Raises as `read` does.
         """
         self.end()
-        found = self._reading(self._following.changed(self._approved(mapping)))
+        found = self._reading(self._following.changed(self._approved(mapping), since))
         return None if isinstance(found, FullScan) else found
 
     def upto(self) -> int | None:

@@ -5,15 +5,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import Any, Self
 from urllib.parse import quote
 
 from sqlalchemy import URL
 
 from meisa_cdc.core.errors import MappingError, MappingFailed, SettingsError, SourceUnavailable
 from meisa_cdc.core.mapping import Column
+from meisa_cdc.source.affected.answers import Catalogue
 from meisa_cdc.source.forbidden import forbidden_function
 from meisa_cdc.source.restricting import AS_ONE, Way
 from meisa_cdc.source.session import BATCH, Rows
+from meisa_cdc.source.sqlite_catalogue import catalogue_of
+from meisa_cdc.source.sqlite_schema import SCHEMA, Schema, schema_of
+from meisa_cdc.source.sqlite_trigger_log import SqliteTriggerLog
 from meisa_cdc.source.statements import Approved, Dress, Statement, around
 from meisa_cdc.source.unreadable import text_or_unreadable
 from meisa_cdc.source.watchdog import Watchdog
@@ -88,11 +93,12 @@ class SqliteSession:
 
     #: To add up rows would take SQLite as long as we need to read them.
     hashing = None
-    tracing = None
-    log = None
 
-    def __init__(self, url: URL, _log: str) -> None:
+    def __init__(self, url: URL, log: str) -> None:
         self._path = path_of(url)
+        self._log_name = log
+        self._schema: Schema | None = None
+        self._log: SqliteTriggerLog | None = None
         self._connection = connect(url)
         self._expired = Event()
         self._denied = ""
@@ -109,6 +115,7 @@ class SqliteSession:
         # A transaction has its snapshot from its first read on.
         self._connection.execute("select count(*) from sqlite_master").fetchone()
         self._connection.execute(WARM_UP).fetchall()
+        ((self._cookie,),) = self._connection.execute("pragma schema_version")
         self._connection.set_progress_handler(self._expired.is_set, STEPS)
         self._connection.set_authorizer(self._authorize)
 
@@ -164,7 +171,9 @@ class SqliteSession:
         self, approved: Approved, keys: Sequence[str] | None, dress: Dress | None = None
     ) -> Rows:
         """Yield batches of rows."""
-        cursor = self._executed(approved.statement(keys, dress=dress))
+        yield from self._batches(self._executed(approved.statement(keys, dress=dress)))
+
+    def _batches(self, cursor: sqlite3.Cursor) -> Rows:
         try:
             while batch := self._fetched(cursor):
                 yield batch
@@ -178,6 +187,41 @@ class SqliteSession:
     def _fetched(self, cursor: sqlite3.Cursor) -> list[tuple[object, ...]]:
         with self._watchdog.limit(self._timeout):
             return cursor.fetchmany(BATCH)
+
+    @property
+    def tracing(self) -> Self:
+        """How changed rows are followed."""
+        return self
+
+    @property
+    def log(self) -> SqliteTriggerLog | None:
+        """What triggers wrote of changed rows; None where nobody set any up."""
+        if self._log is None:
+            self._log = SqliteTriggerLog(
+                execute=lambda text, values: self._all(Statement(text=text, values=[*values])),
+                schema=self.schema,
+                cookie=self._cookie,
+                name=self._log_name,
+            )
+        return self._log if self._log.exists() else None
+
+    @property
+    def schema(self) -> Schema:
+        """What the tables are like."""
+        if self._schema is None:
+            self._schema = schema_of(self._all(Statement(text=SCHEMA, values=[])))
+        return self._schema
+
+    def catalogue(self, tables: Sequence[str], _functions: Sequence[str]) -> Catalogue:
+        """Return what the schema says of names in a query."""
+        return catalogue_of(self.schema, self._log_name, tables)
+
+    def answers(self, statement: Statement) -> Rows:
+        """Yield batches of the rows of a query of ours."""
+        yield from self._batches(self._executed(statement))
+
+    def _all(self, statement: Statement) -> list[Sequence[Any]]:
+        return [row for batch in self.answers(statement) for row in batch]
 
     def way(self, _approved: Approved, _keys: Sequence[str], _chunks: int) -> Way:
         """Return the one way there is."""

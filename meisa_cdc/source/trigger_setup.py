@@ -49,6 +49,11 @@ def _names(dialect: Dialect, name: str, schema: str) -> Names:
         raise SettingsError(
             f"There is no log by triggers on {dialect.title}.", hint="Use another capture."
         )
+    return named(name, schema=schema)
+
+
+def named(name: str, *, schema: str = "public") -> Names:
+    """Return the names of a log's parts. Raises SettingsError."""
     if not NAME.fullmatch(name):
         raise SettingsError(
             f"{name!r} cannot be the name of a log.",

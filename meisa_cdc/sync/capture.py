@@ -11,7 +11,7 @@ from datetime import tzinfo
 from itertools import islice
 
 from meisa_cdc.core.captures import LOG
-from meisa_cdc.core.changelog import Trail
+from meisa_cdc.core.changelog import Bookmark, Trail
 from meisa_cdc.core.contact import KEY_COLUMN
 from meisa_cdc.core.errors import MappingError, MappingFailed
 from meisa_cdc.core.fields import Reading
@@ -54,7 +54,7 @@ def capture(  # noqa: PLR0913 - what a pass consists of
     wanted = [name for name in enabled if name in set(due)]
     with source.snapshot() as snapshot:
         captured = _describe(snapshot, enabled, records, zone)
-        trails = _trails(snapshot, enabled, captured)
+        trails = _trails(snapshot, enabled, captured, marks or {})
         reader = Reader(
             snapshot=snapshot,
             contacts=contacts,
@@ -92,7 +92,7 @@ def _read_due(reader: Reader, enabled: Dict[str, Mapping], wanted: Iterable[str]
 
 
 def _trails(
-    snapshot: Snapshot, enabled: Dict[str, Mapping], captured: Captured
+    snapshot: Snapshot, enabled: Dict[str, Mapping], captured: Captured, marks: Dict[str, Mark]
 ) -> dict[str, Trail]:
     """Return what the log of changed rows tells, by mapping whose changes are found by it."""
     trails = {}
@@ -102,7 +102,9 @@ def _trails(
         try:
             captured.captures[name] = snapshot.capture(mapping)
             if captured.captures[name].kind == LOG:
-                trails[name] = snapshot.trail(mapping)
+                mark = marks.get(name)
+                since = mark.upto if isinstance(mark, Bookmark) else None
+                trails[name] = snapshot.trail(mapping, since)
         except (MappingFailed, MappingError) as error:
             captured.failures[name] = str(error)
     return trails

@@ -43,7 +43,7 @@ def put_off(rows: Rows, mapping: Mapping, trail: Trail) -> None:
     rows.captured.upto = upto
     rows.captured.marked[mapping.name] = marked
     try:
-        changed = rows.snapshot.changed(mapping)
+        changed = rows.snapshot.changed(mapping, before.upto)
         for batch in chain([before.again], (None,) if changed is None else changed):
             marked.unsettle_all(batch)
     except (MappingFailed, MappingError):
@@ -62,7 +62,7 @@ def _bookmark(rows: Rows, mapping: Mapping, scheme: str, trail: Trail) -> Bookma
 
 def _read_changed(rows: Rows, mapping: Mapping, before: Bookmark) -> bool:
     """Spool what differs among the rows that may; return False where those are too many."""
-    changed = rows.snapshot.changed(mapping)
+    changed = rows.snapshot.changed(mapping, before.upto)
     if changed is None:
         return False
     keys = dict.fromkeys(sorted(before.again))

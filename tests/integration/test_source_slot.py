@@ -119,7 +119,7 @@ def changed(snapshot: DatabaseSnapshot, *mappings: Mapping) -> list[set[str] | N
         snapshot.trail(each)
     found: list[set[str] | None] = []
     for each in mappings:
-        keys = snapshot.changed(each)
+        keys = snapshot.changed(each, 0)
         found.append(None if keys is None else {key for batch in keys for key in batch})
     return found
 

@@ -571,7 +571,7 @@ def test_a_lost_connection_is_no_reason_to_read_in_full(app: App):
                 snapshot.trail(MAPPING)
             app.owner.execute(end)
             with pytest.raises(SourceUnavailable):
-                _ = snapshot.changed(MAPPING) if asks else snapshot.capture(MAPPING)
+                _ = snapshot.changed(MAPPING, 0) if asks else snapshot.capture(MAPPING)
             # The rest of the pass counts as little.
             with pytest.raises(SourceUnavailable):
                 stack.close()

@@ -51,14 +51,18 @@ class Follower:
         with self.database.snapshot() as snapshot:
             kinds = {each.name: snapshot.capture(each) for each in self.mappings}
             logged = [each for each in self.mappings if kinds[each.name].kind == LOG]
-            trails = {each.name: snapshot.trail(each) for each in logged}
+            trails = {
+                each.name: snapshot.trail(each, self.bookmarks.get(each.name, ("", None))[1])
+                for each in logged
+            }
             self.found = {each.name: UNKEPT for each in self.mappings}
             for each in logged:
                 trail = trails[each.name]
                 identity, upto = self.bookmarks.get(each.name, ("", 0))
+                holds = identity == trail.identity and trail.reaches(upto)
                 self.found[each.name] = UNMARKED
-                if identity == trail.identity and trail.start <= upto:
-                    self.found[each.name] = self._told(snapshot, each)
+                if holds:
+                    self.found[each.name] = self._told(snapshot, each, upto)
             now = {each.name: _rows(snapshot, each) for each in self.mappings}
             self.upto = snapshot.upto() if logged else None
         for name, rows in now.items():
@@ -79,8 +83,8 @@ class Follower:
         with self.database.snapshot() as snapshot:
             return snapshot.capture(each).why
 
-    def _told(self, snapshot: DatabaseSnapshot, each: Mapping) -> list[str] | str:
-        found = snapshot.changed(each)
+    def _told(self, snapshot: DatabaseSnapshot, each: Mapping, upto: int) -> list[str] | str:
+        found = snapshot.changed(each, upto)
         return ASKED if found is None else sorted(key for batch in found for key in batch)
 
     def _compare(self, name: str, now: Rows) -> None:

@@ -22,6 +22,11 @@ class Shape:
     loose: Collection[str] = ()
     #: Columns whose equal values may have different texts, such as 1.0 and 1.00; those, too.
     spelled: Collection[str] = ()
+    #: Columns that conditions on them say nothing about, since their values may be compared in
+    #: another way than the images of them.
+    opaque: Collection[str] = ()
+    #: Where the database itself keeps images of its rows: a table, quoted where it has to be.
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +63,7 @@ class KeyColumns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """A parameter: one column of changed rows, as an array of texts."""
+    """One column of changed rows; as a parameter, an array of texts."""
 
     #: Full name of the table.
     table: str
@@ -75,7 +80,12 @@ class Bound:
     name: str
 
 
-Parameter: TypeAlias = Images | Bound
+@dataclass(frozen=True, slots=True)
+class Since:
+    """A parameter: the place in a log behind which its images count."""
+
+
+Parameter: TypeAlias = Images | Bound | Since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +95,8 @@ class KeyQuery:
     text: str
     #: What its placeholders stand for, in order.
     parameters: tuple[Parameter, ...]
+    #: All columns of changed rows that it reads, whether or not they are parameters.
+    images: tuple[Images, ...]
 
 
 Answer: TypeAlias = KeyColumns | KeyQuery | FullScan

@@ -1,6 +1,6 @@
 """What to ask the database about changed rows, and what they tell by themselves."""
 
-from collections.abc import Iterator, Mapping as Dict, Sequence
+from collections.abc import Collection, Iterator, Mapping as Dict, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,6 +9,7 @@ from meisa_cdc.core.values import canonical_key
 from meisa_cdc.source.affected.answers import (
     CHANGED,
     Beyond,
+    Bound,
     Derivation,
     FullScan,
     Images,
@@ -18,6 +19,9 @@ from meisa_cdc.source.affected.answers import (
 )
 from meisa_cdc.source.statements import Statement
 
+UNASKED = FullScan(reason="its keys would have to be read from images that nobody has", advice="")
+#: Changed rows affect nobody, since no contact can come of them.
+NOBODY = KeyColumns(columns=())
 #: A row, as texts in the database's own spelling; what is missing is not known.
 Image: TypeAlias = Dict[str, str | None]
 
@@ -35,6 +39,16 @@ Changes: TypeAlias = Dict[str, Sequence[Change]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """Changes of which the database itself keeps the images, so that nobody else needs them."""
+
+    #: The place in its log behind which they are.
+    place: int
+    #: Full names of the tables that have any.
+    tables: Collection[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What yields the keys that changes affect."""
 
@@ -45,7 +59,7 @@ class Asked:
 
 
 def asked(
-    derivation: Derivation, changes: Changes, bound: Dict[str, object] | None = None
+    derivation: Derivation, changes: Changes | Behind, bound: Dict[str, object] | None = None
 ) -> Asked | FullScan:
     """Return how to find the affected keys, or why only a full scan does.
 
@@ -53,6 +67,8 @@ def asked(
     """
     if derivation.scan is not None:
         return derivation.scan
+    if isinstance(changes, Behind):
+        return _behind(derivation, changes, bound or {})
     relevant = {
         each.table: _relevant(each, changes.get(each.table, ())) for each in derivation.tables
     }
@@ -71,6 +87,21 @@ def asked(
     except Beyond as error:
         return error.answer
     return Asked(keys=frozenset(keys), statements=tuple(statements))
+
+
+def _behind(derivation: Derivation, changes: Behind, bound: Dict[str, object]) -> Asked | FullScan:
+    statements: list[Statement] = []
+    for table in derivation.tables:
+        if table.table not in changes.tables or table.answer == NOBODY:
+            continue
+        if not isinstance(table.answer, KeyQuery):
+            return table.answer if isinstance(table.answer, FullScan) else UNASKED
+        values = [
+            bound[each.name] if isinstance(each, Bound) else changes.place
+            for each in table.answer.parameters
+        ]
+        statements.append(Statement(text=table.answer.text, values=values))
+    return Asked(keys=frozenset(), statements=tuple(statements))
 
 
 def _relevant(table: TableRead, changes: Sequence[Change]) -> list[Change]:
@@ -128,6 +159,6 @@ def _statement(
             table, column = parameter.table, parameter.column
             images = _images(changes[table], parameter.which)
             values.append([_value(table, image, column) for image in images])
-        else:
+        elif isinstance(parameter, Bound):
             values.append(bound[parameter.name])
     return Statement(text=query.text, values=values)

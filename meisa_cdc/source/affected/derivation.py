@@ -46,13 +46,16 @@ def derive(text: str, grammar: str, catalogue: Catalogue, *, key: str = KEY_COLU
 
 def _answer(reading: Reading, grammar: str, catalogue: Catalogue, table: str, key: str) -> Answer:
     try:
-        branches = Relaxation(reading, catalogue, table).changed(reading.tree, Scope())
+        branches = Relaxation(reading, catalogue, table, grammar).changed(reading.tree, Scope())
         found = [each for branch in branches for each in _settled(branch, key)]
         if any(_is_loose(each, reading) for each in found):
             return LOOSE
     except Beyond as error:
         return error.answer
-    return key_columns(found, reading.tables) or key_query(found, reading.tables, grammar)
+    # Images that the database keeps itself are asked, not looked at.
+    kept = any(shape.kept for shape in reading.tables.values())
+    columns = None if kept and found else key_columns(found, reading.tables)
+    return columns or key_query(found, reading.tables, grammar)
 
 
 def _settled(branch: Branch, key: str) -> Iterator[Settled]:

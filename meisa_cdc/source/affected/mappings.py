@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from meisa_cdc.source.affected.answers import Catalogue, Derivation, FullScan, Shape
-from meisa_cdc.source.affected.asking import Changes, asked, usable_key
+from meisa_cdc.source.affected.asking import Behind, Changes, asked, usable_key
 from meisa_cdc.source.affected.derivation import derive
 from meisa_cdc.source.affected.reading import functions_in, tables_in
 from meisa_cdc.source.catalogue import Table
@@ -13,6 +13,8 @@ from meisa_cdc.source.query import Bind, numbered
 from meisa_cdc.source.session import Rows
 from meisa_cdc.source.statements import Approved, Statement
 
+#: What a value of the mapping's own is called where placeholders have names.
+PLACEHOLDER = "meisa_{}"
 #: Takes the names of tables and of functions.
 Ask: TypeAlias = Callable[[Sequence[str], Sequence[str]], Catalogue]
 
@@ -33,12 +35,14 @@ def derivation_of(approved: Approved, catalogue: Catalogue) -> Derivation:
 def affected_keys(
     approved: Approved,
     derivation: Derivation,
-    changes: Changes,
+    changes: Changes | Behind,
     answers: Callable[[Statement], Rows],
 ) -> Generator[list[str], None, None] | FullScan:
     """Return the keys of all contacts that changes may affect, in chunks, none of them twice."""
     _, values = _written(approved)
-    found = asked(derivation, changes, {str(n): each for n, each in enumerate(values, 1)})
+    called = "{}" if approved.dialect is POSTGRESQL else PLACEHOLDER
+    bound = {called.format(n): each for n, each in enumerate(values, 1)}
+    found = asked(derivation, changes, bound)
     if isinstance(found, FullScan):
         return found
     return _chunks(found.keys, (rows for each in found.statements for rows in answers(each)))
@@ -104,6 +108,6 @@ def _named(values: list[object]) -> Bind:
 
     def bind(value: object) -> str:
         values.append(value)
-        return f":meisa_{len(values)}"
+        return f":{PLACEHOLDER.format(len(values))}"
 
     return bind

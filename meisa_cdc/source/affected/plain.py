@@ -72,6 +72,18 @@ STRICT = (
     exp.DataType,
     exp.DataTypeParam,
 )
+#: Conditions that may only stand in one another in parentheses, but for AND and OR.
+PREDICATES = (
+    *COMPARISONS,
+    exp.Is,
+    exp.In,
+    exp.Between,
+    exp.Like,
+    exp.NullSafeEQ,
+    exp.NullSafeNEQ,
+)
+#: Types of SQLite that are written as they were read.
+CASTS = frozenset({"INTEGER", "TEXT"})
 #: What may yield something else for values that are equal, if these have several spellings.
 SPELLING = (
     exp.Cast,
@@ -105,12 +117,25 @@ _UNSTEADY = """
 UNSTEADY = frozenset(_UNSTEADY.split())
 
 
-def is_plain(expression: Expr, functions: Collection[str]) -> bool:
+def is_plain(expression: Expr, functions: Collection[str], grammar: str) -> bool:
     """Tell whether an expression may be taken over; `functions` are plain ones by name."""
     return all(
-        isinstance(node, PLAIN) or (isinstance(node, exp.Anonymous) and called(node) in functions)
+        (isinstance(node, PLAIN) and not (grammar == "sqlite" and _is_strange(node)))
+        or (isinstance(node, exp.Anonymous) and called(node) in functions)
         for node in expression.walk()
     ) and not any(unsteady(expression))
+
+
+def _is_strange(node: Expr) -> bool:
+    """Tell whether SQLite may not mean by it what is written back.
+
+    Types in casts are written as others, and predicates bind in another order there.
+    """
+    if isinstance(node, exp.Cast):
+        return node.to.sql("sqlite") not in CASTS
+    if isinstance(node, PREDICATES):
+        return any(isinstance(each, PREDICATES) for each in node.iter_expressions())
+    return isinstance(node, exp.Concat | exp.MD5 | exp.ILike)
 
 
 def called(node: exp.Anonymous) -> str:

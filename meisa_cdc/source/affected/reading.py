@@ -165,8 +165,7 @@ def _refuse(tree: exp.Query, catalogue: Catalogue) -> None:
             _refuse_join(node)
         if isinstance(node, exp.Group) and _has_totals(node):
             raise _beyond("it has totals beside its groups", "Use a plain GROUP BY.")
-        if isinstance(node, exp.TableSample):
-            raise _beyond("TABLESAMPLE picks other rows each time", "Remove it.")
+        _refuse_word(node)
         if isinstance(node, exp.Anonymous):
             _refuse_function(node, catalogue.opaque)
         if isinstance(node, exp.Table):
@@ -175,6 +174,14 @@ def _refuse(tree: exp.Query, catalogue: Catalogue) -> None:
             _refuse_rows_of(node.this)
     if _depth(tree) > DEEPEST:
         raise _beyond("it is nested too deeply", "Split it into several mappings.")
+
+
+def _refuse_word(node: Expr) -> None:
+    if isinstance(node, exp.In) and node.args.get("field") is not None:
+        # What looks like a column is a table there.
+        raise _beyond("it has IN without parentheses", "Write IN (select …).")
+    if isinstance(node, exp.TableSample):
+        raise _beyond("TABLESAMPLE picks other rows each time", "Remove it.")
 
 
 def _has_totals(group: exp.Group) -> bool:

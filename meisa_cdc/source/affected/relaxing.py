@@ -8,7 +8,7 @@ these rows tell it as it is; a condition is kept where all its columns are known
 taken away for good: whatever is left out of a query makes for more rows, never fewer.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping as Dict, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
@@ -42,7 +42,8 @@ Question: TypeAlias = Callable[[Expr, Scope, Group], list[Branch]]
 class Relaxation:
     """Asks about one table; each occurrence in the query is looked at by itself."""
 
-    def __init__(self, reading: Reading, catalogue: Catalogue, table: str) -> None:
+    def __init__(self, reading: Reading, catalogue: Catalogue, table: str, grammar: str) -> None:
+        self._grammar = grammar
         self._tables = reading.tables
         self._plain = catalogue.plain
         self._rowwise = catalogue.rowwise
@@ -50,6 +51,10 @@ class Relaxation:
         self._numbers = count(1)
         #: Source -> columns of which equal values may have several texts.
         self._spelled: dict[str, Collection[str]] = {}
+        #: Source -> columns that conditions say nothing about.
+        self._opaque: dict[str, Collection[str]] = {}
+        #: Source -> types of its columns.
+        self._types: dict[str, Dict[str, str]] = {}
 
     # ---- the two questions
 
@@ -90,6 +95,7 @@ class Relaxation:
         name = f"s{next(self._numbers)}"
         shape = self._tables[node.name]
         columns, self._spelled[name] = shape.columns, shape.spelled
+        self._opaque[name], self._types[name] = shape.opaque, columns
         source = Source(name=name, table=node.name, types=columns, changed=seek, group=group)
         known = tuple((each, exp.column(each, table=name, quoted=True)) for each in columns)
         return [Branch(sources=(source,), columns=known)]
@@ -109,8 +115,33 @@ class Relaxation:
         if not seek and not isinstance(node, exp.Union):
             # Of EXCEPT and INTERSECT, every row is one of the left side.
             sides = [node.left]
-        found = (branch for side in sides for branch in self._asked(side, scope, group, seek=seek))
-        return [_renamed(branch, named) for branch in found]
+        asked = (branch for side in sides for branch in self._asked(side, scope, group, seek=seek))
+        found = [_renamed(branch, named) for branch in asked]
+        return self._agreed(node, found, scope) if _is_loose(self._grammar, node) else found
+
+    def _agreed(
+        self, node: exp.SetOperation, found: Sequence[Branch], scope: Scope
+    ) -> list[Branch]:
+        """Return branches of which columns are known that have one type on all sides."""
+        sides = [b for side in (node.left, node.right) for b in self.possible(side, scope, ())]
+        kinds = [
+            {self._kind(known) for _, known in each}
+            for each in zip(*(b.columns for b in sides), strict=True)
+        ]
+        return [
+            replace(
+                branch,
+                columns=tuple(
+                    (name, known if len(each) == 1 and "" not in each else CALCULATED)
+                    for (name, known), each in zip(branch.columns, kinds, strict=True)
+                ),
+            )
+            for branch in found
+        ]
+
+    def _kind(self, known: Known) -> str:
+        """Return what tells how SQLite compares something; "": what is no plain column."""
+        return self._types[known.table][known.name] if isinstance(known, exp.Column) else ""
 
     # ---- one SELECT
 
@@ -124,6 +155,9 @@ class Relaxation:
         joined = self._joined(items, empty)
         found = list(self._affected(node, items, empty, joined, group)) if seek else joined
         limits = limits_of(node, seek=seek)
+        if seek and self._grammar != "postgres" and self._is_one_row(node):
+            # Columns may stand beside an aggregate of all rows there: those of any row.
+            limits.append(((), AGGREGATED))
         return [self._finished(node, items, partial, group, limits) for partial in found]
 
     def _is_one_row(self, node: exp.Select) -> bool:
@@ -213,6 +247,8 @@ class Relaxation:
             asked = self._resolved(side, scope)
             if isinstance(asked, FullScan) or isinstance(listed, FullScan):
                 continue
+            if self._is_opaque(asked) or self._is_opaque(listed):
+                continue
             sides = [_enclosed(listed), _enclosed(asked)]
             same: Expr = exp.EQ(this=sides[0], expression=sides[1])
             if not only_true:
@@ -256,7 +292,7 @@ class Relaxation:
             return WINDOWED
         if expression.find(exp.AggFunc):
             return AGGREGATED
-        if not is_plain(expression, self._plain):
+        if not is_plain(expression, self._plain, self._grammar):
             return CALCULATED
         whole = exp.Paren(this=expression.copy())
         for column in list(whole.find_all(exp.Column)):
@@ -265,7 +301,13 @@ class Relaxation:
                 return known
             column.replace(_enclosed(known).copy())
         resolved: Expr = whole.this
-        return CALCULATED if self._depends_on_spelling(resolved) else resolved
+        said = isinstance(resolved, exp.Column) or not self._is_opaque(resolved)
+        return CALCULATED if not said or self._depends_on_spelling(resolved) else resolved
+
+    def _is_opaque(self, resolved: Expr) -> bool:
+        """Tell whether its columns are compared in a way that images may not be."""
+        columns = resolved.find_all(exp.Column)
+        return any(column.name in self._opaque[column.table] for column in columns)
 
     def _depends_on_spelling(self, resolved: Expr) -> bool:
         """Tell whether equal values may make a difference: of those, any may be shown."""
@@ -283,6 +325,17 @@ class Relaxation:
             known = self._resolved(named.get(each.name, each) if bare else each, scope)
             if not isinstance(known, FullScan):
                 yield known
+
+
+def _is_loose(grammar: str, node: exp.SetOperation) -> bool:
+    """Tell whether a column's affinity is not that of what it comes from.
+
+    Of columns that come of several, SQLite says nothing; what is not compared needs none.
+    """
+    around = node.parent
+    while isinstance(around, exp.SetOperation | exp.Subquery) and around.parent is not None:
+        around = around.parent
+    return grammar == "sqlite" and not isinstance(around, exp.SetOperation | None)
 
 
 def _enclosed(expression: Expr) -> Expr:

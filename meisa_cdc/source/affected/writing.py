@@ -1,6 +1,7 @@
 """Key queries as SQL text."""
 
-from collections.abc import Mapping as Dict, Sequence
+from collections.abc import Iterator, Mapping as Dict, Sequence
+from itertools import product
 
 from sqlglot import exp
 from sqlglot.expressions import Expr
@@ -15,11 +16,14 @@ from meisa_cdc.source.affected.answers import (
     Parameter,
     Shape,
 )
-from meisa_cdc.source.affected.branches import Settled, Source
+from meisa_cdc.source.affected.branches import Settled, Source, names_in
+from meisa_cdc.source.affected.imaging import imaging_of, quoted
 
 INTEGERS = frozenset({"smallint", "integer", "bigint", "int", "int2", "int4", "int8"})
 TEXTS = frozenset({"text", "character varying", "varchar"})
 UUIDS = frozenset({"uuid"})
+#: Queries that a key query is made of at most, where tables and their old images are apart.
+MOST_APART = 256
 
 
 def key_columns(found: Sequence[Settled], tables: Dict[str, Shape]) -> KeyColumns | None:
@@ -74,15 +78,23 @@ class _Writing:
         self._found = found
         self._tables = tables
         self._grammar = grammar
+        self._imaging = imaging_of(grammar)
         self._parameters: list[Parameter] = []
+        several = sum(2 ** len(each.others) for each in found)
+        self._apart = self._imaging.apart and several <= MOST_APART
 
     def query(self) -> KeyQuery:
         """Return the text and what its placeholders stand for."""
         needed = self._needed()
-        images = [self._images(*each, columns) for each, columns in needed.items()]
-        selects = [self._select(each, needed) for each in self._found]
-        text = f"with {', '.join(images)}\n" + "\nunion\n".join(dict.fromkeys(selects))
-        return KeyQuery(text=text, parameters=tuple(self._parameters))
+        relations = [self._relation(*each, columns) for each, columns in needed.items()]
+        selects = [text for each in self._found for text in self._selects(each, needed)]
+        text = f"with {', '.join(relations)}\n" + "\nunion\n".join(dict.fromkeys(selects))
+        images = tuple(
+            Images(table=self._tables[table].name, which=kind, column=column)
+            for (table, kind), columns in needed.items()
+            for column in columns
+        )
+        return KeyQuery(text=text, parameters=tuple(self._parameters), images=images)
 
     def _needed(self) -> dict[tuple[str, str], list[str]]:
         """Return the columns of each image relation, by table and kind."""
@@ -105,46 +117,45 @@ class _Writing:
         columns = self._tables[source.table].columns
         return [each for each in columns if each in used] or [next(iter(columns))]
 
-    def _images(self, table: str, kind: str, columns: Sequence[str]) -> str:
+    def _relation(self, table: str, kind: str, columns: Sequence[str]) -> str:
         shape = self._tables[table]
-        name = image_name(shape.name, kind)
         names = ", ".join(map(quoted, columns))
-        if self._grammar != "postgres":
-            return f"{name} ({names}) as (…)"
-        places = [
-            self._place(Images(table=shape.name, which=kind, column=each)) for each in columns
-        ]
-        arrays = ", ".join(f"{place}::text[]" for place in places)
-        casts = ", ".join(f"{quoted(each)}::{shape.columns[each]}" for each in columns)
-        return f"{name} ({names}) as (select {casts} from unnest({arrays}) as i ({names}))"  # noqa: S608 - names from the catalogue
+        images = self._imaging.images(shape, kind, columns, self._place) or "…"
+        return f"{image_name(shape.name, kind)} ({names}) as ({images})"
 
     def _place(self, parameter: Parameter) -> str:
         if parameter not in self._parameters:
             self._parameters.append(parameter)
-        if self._grammar == "postgres":
-            return f"${self._parameters.index(parameter) + 1}"
-        return f":{parameter.name}" if isinstance(parameter, Bound) else "?"
+        return self._imaging.placeholder(self._parameters.index(parameter) + 1, parameter)
 
-    def _select(self, found: Settled, needed: Dict[tuple[str, str], list[str]]) -> str:
-        sources = ",\n  ".join(
-            self._source(each, needed) for each in (found.changed, *found.others)
-        )
+    def _selects(self, found: Settled, needed: Dict[tuple[str, str], list[str]]) -> Iterator[str]:
+        """Yield the queries for one branch."""
         where = "\n  and ".join(dict.fromkeys(map(self._written, found.conditions)))
-        text = f"select distinct {self._written(found.key)} as external_id\nfrom {sources}"
-        return f"{text}\nwhere {where}" if where else text
+        where = f"\nwhere {where}" if where else ""
+        start = f"select distinct {self._written(found.key)} as external_id\nfrom "
+        changed = f"{image_name(self._tables[found.changed.table].name, CHANGED)} as "
+        changed += found.changed.name
+        if not self._apart:
+            both = (self._both(each, needed) for each in found.others)
+            yield start + ",\n  ".join((changed, *both)) + where
+            return
+        for old in product((False, True), repeat=len(found.others)):
+            one = (self._one(*each) for each in zip(_by_ties(found), old, strict=True))
+            yield start + "\n  cross join ".join((changed, *one)) + where
 
-    def _source(self, source: Source, needed: Dict[tuple[str, str], list[str]]) -> str:
+    def _one(self, source: Source, old: bool) -> str:  # noqa: FBT001 - as it comes out of product
+        name = self._tables[source.table].name
+        return f"{image_name(name, OLD) if old else name} as {source.name}"
+
+    def _both(self, source: Source, needed: Dict[tuple[str, str], list[str]]) -> str:
         shape = self._tables[source.table]
-        if source.changed:
-            return f"{image_name(shape.name, CHANGED)} as {source.name}"
         columns = ", ".join(map(quoted, needed[source.table, OLD]))
-        old = image_name(shape.name, OLD)
-        # Without `offset 0` the planner would read the whole table, for want of another way to
-        # look up rows in both parts.
-        both = (
-            f"select {columns} from {shape.name} union all (select {columns} from {old} offset 0)"  # noqa: S608 - names from the catalogue
-        )
-        return f"({both}) as {source.name}"
+        old = f"select {columns} from {image_name(shape.name, OLD)}"  # noqa: S608 - names from the catalogue
+        if self._grammar == "postgres":
+            # Without `offset 0` the planner would read the whole table, for want of another way
+            # to look up rows in both parts.
+            old = f"({old} offset 0)"
+        return f"(select {columns} from {shape.name} union all {old}) as {source.name}"  # noqa: S608 - as above
 
     def _written(self, expression: Expr) -> str:
         whole = exp.Paren(this=expression.copy())
@@ -155,11 +166,19 @@ class _Writing:
         return text
 
 
+def _by_ties(found: Settled) -> list[Source]:
+    """Return the other sources, each behind one that a condition ties it to."""
+    left, order, reached = list(found.others), [], {found.changed.name}
+    ties = [names_in(condition) for condition in found.conditions]
+    while left:
+        tied = (s for s in left if any(s.name in t and t & reached for t in ties))
+        following = next(tied, left[0])
+        left.remove(following)
+        order.append(following)
+        reached.add(following.name)
+    return order
+
+
 def image_name(table: str, kind: str) -> str:
     """Return the name of the relation that holds images of a table."""
     return quoted(f"{kind} {table.replace(chr(34), '')}")
-
-
-def quoted(name: str) -> str:
-    """Return a name in quotes."""
-    return '"' + name.replace('"', '""') + '"'

@@ -241,12 +241,12 @@ class Tables:
         kind = CHECKSUM if self.engine is not None else SCAN
         return Capture(kind=kind if table.changed is None else WATERMARK, why="as its table is")
 
-    def trail(self, mapping: Mapping) -> Trail:
+    def trail(self, mapping: Mapping, since: int | None = None) -> Trail:
         """Return from where on the log goes."""
         assert self.log is not None
         return Trail(identity=f"{self.log.identity} {mapping.name}", start=self.log.start)
 
-    def changed(self, mapping: Mapping) -> Iterator[Sequence[str]] | None:
+    def changed(self, mapping: Mapping, since: int) -> Iterator[Sequence[str]] | None:
         """Yield the keys that the log has of a mapping, in small batches."""
         assert self.log is not None
         if self.log.overflown or self.log.silence:
