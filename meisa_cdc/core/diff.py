@@ -26,6 +26,7 @@ from meisa_cdc.core.fields import (
     change_of,
     differs,
     emptied,
+    is_as_held,
     seen_of,
     value_of,
 )
@@ -239,8 +240,14 @@ def _differences(
     problems = [*_field_problems(contact.external_id, staged)]
     tagged: dict[str, str] = {}
     seen = [(reading, seen_of(contact, staged, reading)) for reading in readings]
+    unsure = contact.inherits.union(contact.in_doubt, contact.pending, contact.riding)
     for reading, row in seen:
+        # Most mappings have nothing new of a contact, and nothing that waits.
+        if row is None and not reading.has_tags and reading.names.isdisjoint(unsure):
+            continue
         for each in reading.fields:
+            if row is not None and is_as_held(contact, row, each):
+                continue
             value = value_of(contact, row, each)
             if each.is_tags:
                 problems += _tagged_twice(

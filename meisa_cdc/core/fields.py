@@ -20,7 +20,7 @@ from meisa_cdc.core.contact import (
 )
 from meisa_cdc.core.mapping import Mapping, Priority, missing_value, null_is_sent
 from meisa_cdc.core.policy import Policy, causes
-from meisa_cdc.core.values import Value, canonical_email, same
+from meisa_cdc.core.values import NESTED, Value, canonical_email, same
 
 
 class Yielded(NamedTuple):
@@ -143,6 +143,15 @@ def value_of(contact: Contact, seen: Staged | None, yielded: Yielded) -> Value |
     if value is None and not yielded.null_is_sent and name not in contact.inherits:
         return contact.ledger.get(name, UNSET)
     return canonical_email(value) if name == EMAIL else value
+
+
+def is_as_held(contact: Contact, seen: Staged, yielded: Yielded) -> bool:
+    """Tell at a glance that what was seen is what Meisa holds; False where that takes a look."""
+    value = seen.values.get(yielded.column)
+    if value is None or isinstance(value, NESTED) or seen.errors or seen.duplicate:
+        return False
+    held = contact.ledger.get(yielded.name)
+    return type(value) is type(held) and value == held and yielded.name not in contact.in_doubt
 
 
 def _kept(contact: Contact, name: str) -> Value | Unset:
