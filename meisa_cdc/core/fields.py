@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from meisa_cdc.core import tags
 from meisa_cdc.core.contact import (
@@ -64,15 +64,9 @@ class Reading:
         return frozenset(each.name for each in self.fields)
 
     @cached_property
-    def firsts(self) -> tuple[tuple[str, str, Value | Unset, "FirstOf"], ...]:
-        """Column, field, what it is without a row, and what follows the value of a first change."""
-        return tuple(
-            (each.column, each.name, each.missing, self._rest_of(each)) for each in self.fields
-        )
-
-    def _rest_of(self, yielded: Yielded) -> "FirstOf":
-        every, novel = yielded.policy.at_least_every, yielded.name in self.introduced
-        return yielded.priority, True, True, every, novel
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The columns, each with its field."""
+        return tuple((each.column, each.name) for each in self.fields)
 
     @cached_property
     def has_tags(self) -> bool:
@@ -95,10 +89,6 @@ def _yielded(mapping: Mapping, column: str) -> Yielded:
         missing=missing_value(mapping, column),
         is_tags=tags.is_tags(field_of(column)),
     )
-
-
-#: The end of a FieldChange: priority, new in this pass, causes, at least every, novel.
-FirstOf: TypeAlias = tuple[Priority, bool, bool, float | None, bool]
 
 
 class FieldChange(NamedTuple):
