@@ -26,11 +26,12 @@ from meisa_cdc.core.fields import (
     change_of,
     differs,
     emptied,
+    is_as_held,
     seen_of,
     value_of,
 )
 from meisa_cdc.core.mapping import Priority
-from meisa_cdc.core.newcomers import first_changes, first_contact
+from meisa_cdc.core.newcomers import First, first_contact, first_fields, told
 from meisa_cdc.core.values import canonical_email, same
 
 NONE: frozenset[str] = frozenset()
@@ -69,8 +70,8 @@ class Comparison(NamedTuple):
     action: Action
     #: The contact as it is to be stored; None where nothing of it is.
     contact: Contact | None
-    #: What makes a request necessary.
-    changes: tuple[FieldChange, ...] = ()
+    #: What makes a request necessary, of a contact on record.
+    differences: tuple[FieldChange, ...] = ()
     #: What is sent along if there is a request.
     riding: tuple[FieldChange, ...] = ()
     invalid: tuple[Invalid, ...] = ()
@@ -82,6 +83,14 @@ class Comparison(NamedTuple):
     known: bool = False
     #: Identity stopped having it in this pass.
     gone_now: bool = False
+    #: What each mapping brings of a contact that is new to us; all of it makes a request necessary.
+    firsts: tuple[First, ...] = ()
+
+    @property
+    def changes(self) -> tuple[FieldChange, ...]:
+        """What makes a request necessary."""
+        # Of the million contacts of a first load, nobody asks for them field by field.
+        return told(self.firsts) if self.firsts else self.differences
 
 
 def compare(
@@ -167,16 +176,15 @@ def _first(
     for reading in readings:
         row = staged.get(reading.mapping.name)
         seen.append((reading, reading.absence if row is None and reading.covers_new else row))
-    changes = first_changes(seen)
+    firsts = first_fields(seen)
     return Comparison(
         external_id,
-        Action.CREATE if changes else Action.UNCHANGED,
-        first_contact(external_id, changes, first_load=first_load, now=now),
-        changes,
-        (),
-        tuple(_field_problems(external_id, staged)),
-        _lost(staged),
-        _observed(seen),
+        Action.CREATE if firsts else Action.UNCHANGED,
+        first_contact(external_id, firsts, first_load=first_load, now=now),
+        invalid=tuple(_field_problems(external_id, staged)),
+        lost=_lost(staged),
+        observed=_observed(seen),
+        firsts=firsts,
     )
 
 
@@ -239,8 +247,14 @@ def _differences(
     problems = [*_field_problems(contact.external_id, staged)]
     tagged: dict[str, str] = {}
     seen = [(reading, seen_of(contact, staged, reading)) for reading in readings]
+    unsure = contact.inherits.union(contact.in_doubt, contact.pending, contact.riding)
     for reading, row in seen:
+        # Most mappings have nothing new of a contact, and nothing that waits.
+        if row is None and not reading.has_tags and reading.names.isdisjoint(unsure):
+            continue
         for each in reading.fields:
+            if row is not None and is_as_held(contact, row, each):
+                continue
             value = value_of(contact, row, each)
             if each.is_tags:
                 problems += _tagged_twice(
@@ -257,7 +271,7 @@ def _differences(
         external_id=contact.external_id,
         action=action,
         contact=settled,
-        changes=causing,
+        differences=causing,
         riding=riding,
         invalid=tuple(problems),
         lost=_lost(staged),

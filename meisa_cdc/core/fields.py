@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping as Dict, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from meisa_cdc.core import tags
 from meisa_cdc.core.contact import (
@@ -20,7 +20,7 @@ from meisa_cdc.core.contact import (
 )
 from meisa_cdc.core.mapping import Mapping, Priority, missing_value, null_is_sent
 from meisa_cdc.core.policy import Policy, causes
-from meisa_cdc.core.values import Value, canonical_email, same
+from meisa_cdc.core.values import NESTED, Value, canonical_email, same
 
 
 class Yielded(NamedTuple):
@@ -64,15 +64,9 @@ class Reading:
         return frozenset(each.name for each in self.fields)
 
     @cached_property
-    def firsts(self) -> tuple[tuple[str, str, Value | Unset, "FirstOf"], ...]:
-        """Column, field, what it is without a row, and what follows the value of a first change."""
-        return tuple(
-            (each.column, each.name, each.missing, self._rest_of(each)) for each in self.fields
-        )
-
-    def _rest_of(self, yielded: Yielded) -> "FirstOf":
-        every, novel = yielded.policy.at_least_every, yielded.name in self.introduced
-        return yielded.priority, True, True, every, novel
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The columns, each with its field."""
+        return tuple((each.column, each.name) for each in self.fields)
 
     @cached_property
     def has_tags(self) -> bool:
@@ -95,10 +89,6 @@ def _yielded(mapping: Mapping, column: str) -> Yielded:
         missing=missing_value(mapping, column),
         is_tags=tags.is_tags(field_of(column)),
     )
-
-
-#: The end of a FieldChange: priority, new in this pass, causes, at least every, novel.
-FirstOf: TypeAlias = tuple[Priority, bool, bool, float | None, bool]
 
 
 class FieldChange(NamedTuple):
@@ -143,6 +133,15 @@ def value_of(contact: Contact, seen: Staged | None, yielded: Yielded) -> Value |
     if value is None and not yielded.null_is_sent and name not in contact.inherits:
         return contact.ledger.get(name, UNSET)
     return canonical_email(value) if name == EMAIL else value
+
+
+def is_as_held(contact: Contact, seen: Staged, yielded: Yielded) -> bool:
+    """Tell at a glance that what was seen is what Meisa holds; False where that takes a look."""
+    value = seen.values.get(yielded.column)
+    if value is None or isinstance(value, NESTED) or seen.errors or seen.duplicate:
+        return False
+    held = contact.ledger.get(yielded.name)
+    return type(value) is type(held) and value == held and yielded.name not in contact.in_doubt
 
 
 def _kept(contact: Contact, name: str) -> Value | Unset:

@@ -92,7 +92,9 @@ class Tallies:
         self.actions: Counter[Action] = Counter()
         #: Of the actions, those on contacts that were in our state before.
         self.known: Counter[Action] = Counter()
-        self.by_field: Counter[str] = Counter()
+        self._by_field: Counter[str] = Counter()
+        #: The fields that a mapping brought of a new contact -> as often.
+        self._brought: Counter[tuple[str, ...]] = Counter()
         self.sole: Counter[str] = Counter()
         #: What all of it takes; a tag that is removed is a request of its own.
         self.requests = 0
@@ -129,11 +131,31 @@ class Tallies:
         if action not in (Action.CREATE, Action.UPDATE) or comparison.contact is None:
             return
         self.requests += tags.requests(comparison.contact)
+        if comparison.firsts:
+            self._add_first(comparison)
+        else:
+            self._add_differences(comparison)
+
+    def _add_first(self, comparison: Comparison) -> None:
+        """Count what a contact brings that is new to us, which is told as differences are."""
+        for reading, fields in comparison.firsts:
+            mapping = reading.mapping.name
+            self.created[mapping] += 1
+            self._brought[tuple(fields)] += 1
+            lines = [
+                (name, None, _unordered(new) if isinstance(new, NESTED) else new)
+                for name, new in sorted(fields.items())
+            ]
+            self._hash(mapping, comparison.external_id, lines)
+        if len(comparison.firsts) == 1 and len(fields) == 1:
+            self.sole.update(fields.keys())
+
+    def _add_differences(self, comparison: Comparison) -> None:
         surprising: set[str] = set()
         told: dict[str, list[object]] = {}
-        for change in _by_field(comparison.changes):
+        for change in _by_field(comparison.differences):
             name, mapping, old, new, _, fresh, _, _, _ = change
-            self.by_field[name] += 1
+            self._by_field[name] += 1
             if fresh:
                 surprising.add(mapping)
             if isinstance(new, NESTED) or isinstance(old, NESTED):
@@ -144,13 +166,22 @@ class Tallies:
                 told[mapping].append(line)
             else:
                 told[mapping] = [line]
-        if len(comparison.changes) == 1:
-            self.sole[comparison.changes[0].field] += 1
+        if len(comparison.differences) == 1:
+            self.sole[comparison.differences[0].field] += 1
         (self.changed if comparison.known else self.created).update(surprising)
         for mapping, lines in told.items():
             self._hash(mapping, comparison.external_id, lines)
 
-    def _hash(self, mapping: str, external_id: str, changes: list[object]) -> None:
+    @property
+    def by_field(self) -> Counter[str]:
+        """Field -> contacts for which it is among the causes."""
+        found = self._by_field.copy()
+        for names, contacts in self._brought.items():
+            for name in names:
+                found[name] += contacts
+        return found
+
+    def _hash(self, mapping: str, external_id: str, changes: Sequence[object]) -> None:
         """Add what becomes of a contact; no changes: its row is gone."""
         self._hashes[mapping].update(repr((external_id, changes)).encode())
 

@@ -374,8 +374,12 @@ def _sorted(value: Any) -> Any:
 
 def same(one: Value, other: Value) -> bool:
     """Tell whether two canonical values are one to Meisa's automations."""
-    if type(one) is type(other) and one == other and not isinstance(one, NESTED):
-        return True
+    if type(one) is type(other) and not isinstance(one, NESTED):
+        if one == other:
+            return True
+        # Only what is beyond ASCII has more than one spelling.
+        if not isinstance(one, str) or (one.isascii() and str(other).isascii()):
+            return False
     return normal_form(one) == normal_form(other)
 
 

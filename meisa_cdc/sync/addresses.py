@@ -31,10 +31,16 @@ class Addresses:
     def claims(
         self, batch: Sequence[tuple[str, dict[str, Staged]]], known: Dict[str, Contact]
     ) -> dict[str, list[Claim]]:
-        """Return, by contact of the batch, every contact's relation to the address it uses."""
-        wanted = {
-            key: self._address(staged.get(self.identity), known.get(key)) for key, staged in batch
-        }
+        """Return, by contact of the batch, every contact's relation to the address it uses.
+
+        Of whom Meisa already has under the address there is none: it goes on, whoever wants it.
+        """
+        wanted = {}
+        for key, staged in batch:
+            contact = known.get(key)
+            address = self._address(staged.get(self.identity), contact)
+            holds = contact is not None and contact.acknowledged_email_key == address
+            wanted[key] = "" if holds else address
         addresses = sorted({address for address in wanted.values() if address})
         claims = self._of(addresses) if addresses else {}
         return {key: self._seen_by(key, claims.get(address, [])) for key, address in wanted.items()}

@@ -53,7 +53,7 @@ def compared(
         ),
     )
     return Comparison(
-        external_id=key, action=action, contact=contact, changes=changes, known=known, **more
+        external_id=key, action=action, contact=contact, differences=changes, known=known, **more
     )
 
 
@@ -364,7 +364,7 @@ def test_a_mapping_is_concerned_by_its_changes_and_by_rows_it_lost():
     comparison = compared(change())
     assert concerned(comparison, frozenset({comparison.changes[0].mapping}))
     assert not concerned(comparison, frozenset({"contacts/other"}))
-    lost = comparison._replace(changes=(), lost=frozenset({"contacts/other"}))
+    lost = comparison._replace(differences=(), lost=frozenset({"contacts/other"}))
     assert concerned(lost, frozenset({"contacts/other"}))
 
 
