@@ -79,18 +79,19 @@ _BY_ADDRESS = (
 )
 _BACKLOG = select(_c.rank, func.count(), func.min(_c.since)).where(_DELIVERABLE).group_by(_c.rank)
 _COUNTED = union(
+    # They are numbered from 1 without a gap and never deleted: to count a million takes long.
+    select(literal("contacts").label("name"), func.coalesce(func.max(_c.id), 0).label("total")),
     *(
         select(literal(name).label("name"), func.count().label("total"))
         .select_from(contacts)
         .where(text(condition))
         for name, condition in (
-            ("contacts", "1 = 1"),
             ("removed", "NOT present"),
             ("invalid", "invalid <> ''"),
             ("quarantined", "quarantine_code IS NOT NULL"),
             ("in_doubt", "in_doubt IS NOT NULL"),
         )
-    )
+    ),
 )
 _SENDABLE = and_(_c.pending.is_not(None), _c.present, _c.invalid == "")
 _RELEASE = update(contacts).values(
