@@ -25,7 +25,11 @@ def catalogue_of(schema: Schema, log: str, tables: Sequence[str]) -> Catalogue:
     names = Names(name=log)
     found = {name: schema.table(name.lower().removeprefix("main.")) for name in tables}
     return Catalogue(
-        tables={name: _shape(table, names) for name, table in found.items() if table is not None},
+        tables={
+            name: _shape(table, names)
+            for name, table in found.items()
+            if table is not None and table.columns
+        },
         rowwise=_rowwise(),
     )
 

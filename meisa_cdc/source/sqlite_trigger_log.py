@@ -6,6 +6,7 @@ bookmark is the number of the last change and the token that was drawn with it. 
 restored and written on has another token there.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -175,16 +176,15 @@ def _is_whole(schema: Schema, names: Names, telling: Telling) -> bool:
 
 def parts_of(schema: Schema, names: Names) -> Collection[tuple[str, str]]:
     """Return the kinds and names of whatever there is of a log."""
-    prefixes = {"table": f"{names.changes}_", "trigger": f"{names.name}_"}
-    found = []
-    for each in schema.entries:
-        prefix = prefixes.get(each.kind, "")
-        rest = each.name.removeprefix(prefix).partition("_")[0] if prefix else ""
-        ours = each.name.startswith(prefix) and rest == mark_of(each.table)
-        if each.kind == "table":
-            ours = each.name == names.log or (
-                each.name.startswith(prefix) and len(rest) == len(mark_of("")) and rest.isalnum()
-            )
-        if prefix and ours:
-            found.append((each.kind, each.name))
-    return found
+    log, changes = re.escape(names.log), re.escape(names.changes)
+    patterns = {
+        "table": re.compile(rf"{log}|{changes}_[0-9a-f]{{8}}"),
+        "trigger": re.compile(
+            rf"{re.escape(names.name)}_[0-9a-f]{{8}}_(insert|update|delete)d?(ed)?"
+        ),
+    }
+    return [
+        (each.kind, each.name)
+        for each in schema.entries
+        if each.kind in patterns and patterns[each.kind].fullmatch(each.name)
+    ]

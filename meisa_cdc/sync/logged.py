@@ -66,9 +66,13 @@ def _read_changed(rows: Rows, mapping: Mapping, before: Bookmark) -> bool:
     if changed is None:
         return False
     keys = dict.fromkeys(sorted(before.again))
-    for batch in changed:
-        keys |= dict.fromkeys(batch)
-        if len(keys) > MOST_RESTRICTED:
-            return False
+    try:
+        for batch in changed:
+            keys |= dict.fromkeys(batch)
+            if len(keys) > MOST_RESTRICTED:
+                return False
+    except MappingFailed:
+        # It took too long, for one. Where the same would fail each time, every row tells.
+        return False
     rows.read_some(mapping, list(keys))
     return True

@@ -20,8 +20,15 @@ def store(records: Records, captured: Captured) -> None:
     """Remember the marks of a pass, now that what they stand for is stored."""
     for name, marked in captured.marked.items():
         mark = marked.stored
-        note = None if mark is None else {**asdict(mark), "again": sorted(mark.again)}
-        records.set_note(_name(name), note)
+        records.set_note(_name(name), None if mark is None else _noted(mark))
+
+
+def _noted(mark: Mark) -> dict[str, Any]:
+    note = {**asdict(mark), "again": sorted(mark.again)}
+    if isinstance(mark, Bookmark):
+        # JSON has no integers of more than 64 bits.
+        note["upto"] = str(mark.upto)
+    return note
 
 
 def _name(mapping: str) -> str:
@@ -29,5 +36,7 @@ def _name(mapping: str) -> str:
 
 
 def _mark(note: Any) -> Mark:
-    kind = Bookmark if "upto" in note else Watermark
-    return kind(**{**note, "again": frozenset(note["again"])})
+    again = frozenset(note["again"])
+    if "upto" in note:
+        return Bookmark(**{**note, "upto": int(note["upto"]), "again": again})
+    return Watermark(**{**note, "again": again})

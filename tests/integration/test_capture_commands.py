@@ -679,14 +679,6 @@ def test_check_says_what_is_missing_and_what_a_log_cannot_tell(desk: Desk) -> No
     assert shown.startswith("-- contacts/plan, capture log: as its config says\n")
 
 
-def test_elsewhere_there_are_no_slots(desk: Desk) -> None:
-    """SQLite and MySQL have none."""
-    url = f"sqlite:///{desk.place.app}"
-    for command in ((), ("setup",), ("drop",)):
-        error = desk.run("capture", *command, code=1, settings={"MEISA_CDC_APP_DATABASE__URL": url})
-        assert "SQLite keeps no log of changed rows" in error
-
-
 def test_people_of_the_fixture_are_in_step(desk: Desk) -> None:
     """The rest of this file changes one of them and looks at all."""
     desk.sync()

@@ -22,7 +22,7 @@ DERIVATION = (
     _rule(
         "rows of other tables that are gone are gone through, too",
         "writing",
-        " union all (select {columns} from {old} offset 0)",
+        " union all {old}",
         "",
     ),
     _rule(
@@ -138,8 +138,8 @@ DERIVATION = (
     _rule(
         "of equal values any spelling may be shown",
         "relaxing",
-        "        return CALCULATED if self._depends_on_spelling(resolved) else resolved\n",
-        "        return resolved\n",
+        "return CALCULATED if not said or self._depends_on_spelling(resolved) else resolved",
+        "return resolved if said else CALCULATED",
         f"{CASES}::test_what_depends_on_the_spelling_is_not_followed",
     ),
     _rule(
@@ -165,8 +165,8 @@ DERIVATION = (
     _rule(
         "what may be written back in another sense is left out",
         "plain",
-        "        isinstance(node, PLAIN) or",
-        "        True or",
+        "        (isinstance(node, PLAIN) and",
+        "        (True and",
         f"{CASES}::test_conditions_that_are_not_plain_are_left_out",
     ),
     _rule(

@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.soundness.files import Histories
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(seed=st.integers(0, 2**32))
 def test_whoever_differs_is_told(tmp_path: Path, seed: int):
     """Whatever the app does, whatever its settings, and whenever the file is put back."""

@@ -209,8 +209,10 @@ class Histories:
 
     def _copied(self, file: File, number: int) -> Path:
         copy = self.folder / f"{self.seed}.{number}.copy"
-        with closing(file.connect()) as app, closing(sqlite3.connect(copy)) as other:
-            app.backup(other)
+        with closing(file.connect()) as app:
+            app.execute("pragma wal_checkpoint(truncate)")
+            # SQLite's own backup would count as a change of the schema.
+            shutil.copy(file.path, copy)
         return copy
 
     def _restore(self, file: File, copy: Path) -> None:

@@ -83,7 +83,7 @@ PREDICATES = (
     exp.NullSafeNEQ,
 )
 #: Types of SQLite that are written as they were read.
-CASTS = frozenset({"INTEGER", "TEXT"})
+CASTS = frozenset({exp.DataType.Type.INT, exp.DataType.Type.TEXT})
 #: What may yield something else for values that are equal, if these have several spellings.
 SPELLING = (
     exp.Cast,
@@ -132,9 +132,9 @@ def _is_strange(node: Expr) -> bool:
     Types in casts are written as others, and predicates bind in another order there.
     """
     if isinstance(node, exp.Cast):
-        return node.to.sql("sqlite") not in CASTS
+        return node.to.this not in CASTS or bool(node.to.expressions)
     if isinstance(node, PREDICATES):
-        return any(isinstance(each, PREDICATES) for each in node.iter_expressions())
+        return any(isinstance(each, (*PREDICATES, exp.Not)) for each in node.iter_expressions())
     return isinstance(node, exp.Concat | exp.MD5 | exp.ILike)
 
 

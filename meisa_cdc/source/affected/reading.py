@@ -1,5 +1,6 @@
 """The text of a mapping as a tree in which every column says which relation it is of."""
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -20,6 +21,8 @@ _ROW_FUNCTIONS = """
 """
 #: Functions in FROM whose rows depend on their arguments alone.
 ROW_FUNCTIONS = frozenset(_ROW_FUNCTIONS.split())
+#: The parser takes these types for TEXT.
+STRING = re.compile(r"\bas\s+str(ing)?\b", re.IGNORECASE)
 #: Queries one inside the other; the parser and we go down one level a call.
 DEEPEST = 24
 UNREADABLE = FullScan(
@@ -59,6 +62,8 @@ def functions_in(text: str, grammar: str) -> tuple[str, ...]:
 def read(text: str, grammar: str, catalogue: Catalogue) -> Reading:
     """Return the query with its names resolved. Raises Beyond."""
     try:
+        if grammar == "sqlite" and STRING.search(text):
+            raise _beyond("it casts to STRING, which SQLite takes for a number", "Cast to TEXT.")
         tree = _parsed(text, grammar)
         _refuse(tree, catalogue)
         tables = _number_tables(tree, catalogue)
