@@ -171,7 +171,9 @@ def _is_whole(schema: Schema, names: Names, telling: Telling) -> bool:
     if any(name not in there or there[name].sql != sql for name, sql in ours.items()):
         return False
     first = min(there[name].number for name in ours)
-    return all(e.number < first for name, e in there.items() if name not in ours)
+    # Those of another log of ours end nothing.
+    others = (e for e in there.values() if said_by(e.sql) is None)
+    return all(each.number < first for each in others)
 
 
 def parts_of(schema: Schema, names: Names) -> Collection[tuple[str, str]]:

@@ -32,12 +32,10 @@ class SqliteWatch:
         with closing(connect(self._url)) as connection:
             try:
                 rows = connection.execute(self._text).fetchall()
-            except sqlite3.OperationalError as error:
+            except sqlite3.Error as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
                     # There is no such table.
                     return False
-                raise unavailable(error, path_of(self._url)) from None
-            except sqlite3.Error as error:
                 raise unavailable(error, path_of(self._url)) from None
         return any(place_of(*row) != self._seen() for row in rows)
 

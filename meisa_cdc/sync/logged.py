@@ -62,17 +62,17 @@ def _bookmark(rows: Rows, mapping: Mapping, scheme: str, trail: Trail) -> Bookma
 
 def _read_changed(rows: Rows, mapping: Mapping, before: Bookmark) -> bool:
     """Spool what differs among the rows that may; return False where those are too many."""
-    changed = rows.snapshot.changed(mapping, before.upto)
-    if changed is None:
-        return False
     keys = dict.fromkeys(sorted(before.again))
     try:
+        changed = rows.snapshot.changed(mapping, before.upto)
+        if changed is None:
+            return False
         for batch in changed:
             keys |= dict.fromkeys(batch)
             if len(keys) > MOST_RESTRICTED:
                 return False
     except MappingFailed:
-        # It took too long, for one. Where the same would fail each time, every row tells.
+        # It took too long, for one, and might do so each time. Every row tells as well.
         return False
     rows.read_some(mapping, list(keys))
     return True

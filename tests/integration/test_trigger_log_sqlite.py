@@ -269,6 +269,8 @@ def test_values_of_any_kind_in_any_column_meet_as_they_do(tmp_path: Path, kind: 
         where p.user_id = u.k || '')""",
         """select u.id as external_id, q.x from users u join (select user_id as w, x from posts
         union select k, 'k' from more) q on q.w = u.k""",
+        """select u.id as external_id from users u where u.k in (select k from more
+        union values ('1'))""",
     )
     app = App(
         tmp_path / "app.db",
@@ -599,6 +601,24 @@ def test_sql_that_sqlite_means_otherwise_is_left_out(
         app.told(statement)
 
 
+@pytest.mark.parametrize("call", ["date()", "time()", "datetime()", "unixepoch()", "date('now')"])
+def test_what_changes_of_itself_is_not_left_to_the_log(tmp_path: Path, call: str):
+    """Unless its author asks for it; with a time of its own it changes with the row."""
+    name = call.partition("(")[0]
+    texts = (
+        f"select id as external_id, {call} as now from users",
+        f"select id as external_id, {name}(n) as now from users",
+    )
+    app = App(
+        tmp_path / "app.db",
+        *(mapping(text, name=f"contacts/{n}", capture="auto") for n, text in enumerate(texts)),
+    )
+    clock, row = look(app.database, app.mappings).needs
+    assert clock.scan is not None
+    assert "changes of itself" in clock.scan.reason
+    assert row.scan is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -712,6 +732,8 @@ def test_two_logs_stand_side_by_side(app: App):
     assert set(follower.look().values()) == {UNMARKED}
     app.write("update users set n = 5 where id = 1")
     assert follower.look()[USERS.name] == ["1"]
+    assert set(app.look()) == {UNMARKED}
+    assert app.told("update users set n = 6 where id = 2")[0] == ["2"]
     gone = look(other, app.mappings)
     assert gone.document()["triggers"] == {"tables": ["posts", "users"]}
     list(gone.applied(other.url, gone.removing))

@@ -97,7 +97,7 @@ TRIGGER_LOG_SQLITE = (
     _rule(
         "triggers of others come after ours",
         "sqlite_trigger_log.py",
-        "return all(e.number < first for name, e in there.items() if name not in ours)",
+        "return all(each.number < first for each in others)",
         "return first > 0",
         "a_log_that_is_not_whole_is_not_used",
     ),

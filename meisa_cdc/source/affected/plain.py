@@ -113,6 +113,8 @@ _UNSTEADY = """
     random random_normal randomblob statement_timestamp sysdate timeofday transaction_timestamp
     unix_timestamp utc_date utc_time utc_timestamp uuid_generate_v4 uuidv4 uuidv7
 """
+#: Functions of a time, or of this moment where they are given none.
+TIMES = frozenset({"date", "time", "datetime", "unixepoch"})
 #: Functions that the parser has no node for, and that yield something else each time.
 UNSTEADY = frozenset(_UNSTEADY.split())
 
@@ -150,8 +152,16 @@ def unsteady(expression: Expr) -> Iterator[str]:
             yield node.sql_name().lower()
         elif isinstance(node, exp.Anonymous) and called(node) in UNSTEADY:
             yield called(node)
+        elif isinstance(node, exp.Date | exp.Anonymous) and _is_of_now(node):
+            yield "the time"
         elif isinstance(node, exp.Literal) and node.is_string and node.name.lower() in MOMENTS:
             yield f"'{node.name}'"
+
+
+def _is_of_now(node: exp.Date | exp.Anonymous) -> bool:
+    """Tell whether it is a function of SQLite that takes the time where it is given none."""
+    named = isinstance(node, exp.Date) or called(node) in TIMES
+    return named and not any(node.iter_expressions())
 
 
 def is_strict(condition: Expr) -> bool:

@@ -124,10 +124,9 @@ class Relaxation:
     ) -> list[Branch]:
         """Return branches of which columns are known that have one type on all sides."""
         sides = [b for side in (node.left, node.right) for b in self.possible(side, scope, ())]
-        kinds = [
-            {self._kind(known) for _, known in each}
-            for each in zip(*(b.columns for b in sides), strict=True)
-        ]
+        # VALUES have no columns that are known.
+        named = [_renamed(b, node.named_selects).columns for b in sides]
+        kinds = [{self._kind(known) for _, known in each} for each in zip(*named, strict=True)]
         return [
             replace(
                 branch,

@@ -69,3 +69,13 @@ def test_the_log_may_be_cut_off_before_the_first_that_is_not_seen(
 def test_a_log_reaches_back_to_a_place_that_it_has(start: int, end: int | None, *, reached: bool):
     """Neither to what was cut off, nor to what a server that was set back has yet to write."""
     assert Trail(identity="", start=start, end=end).reaches(10) is reached
+
+
+@pytest.mark.parametrize(
+    ("passed", "reached"), [(None, True), (frozenset(), False), (frozenset([10]), True)]
+)
+def test_a_log_that_went_another_way_does_not_reach_back(
+    passed: frozenset[int] | None, *, reached: bool
+):
+    """Though its places go on past the one that is asked about."""
+    assert Trail(identity="", start=1, end=20, passed=passed).reaches(10) is reached

@@ -241,6 +241,17 @@ def test_a_mapping_that_failed_is_read_whole_afterwards(world: World):
     assert (PLAN, None) in reads(world)
 
 
+def test_where_nobody_finds_whom_changes_affect_every_row_is_read(world: World):
+    """The mapping is not given up for that."""
+    world.rows(PLAN)[0] = (1, "pro")
+    log_of(world).entries.append((PLAN, "1"))
+    log_of(world).failing = {PLAN}
+    reads(world)
+    assert not world.sync().plan.failures
+    assert world.sent_keys() == ["1"]
+    assert (PLAN, None) in reads(world)
+
+
 def test_what_is_not_due_is_remembered_until_it_is(world: World):
     """The log is cut off all the same, and asks for it no more."""
     put(world, PLAN, 7, "pro")
