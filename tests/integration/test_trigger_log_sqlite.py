@@ -10,6 +10,8 @@ import pytest
 
 from meisa_cdc.core.errors import MappingError, MappingFailed, SourceRefused, SourceUnavailable
 from meisa_cdc.core.mapping import Mapping
+from meisa_cdc.source.affected.answers import FullScan
+from meisa_cdc.source.affected.asking import Change
 from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.log_setup import look
 from meisa_cdc.source.sqlite_triggers import RING
@@ -286,6 +288,20 @@ def test_values_of_any_kind_in_any_column_meet_as_they_do(tmp_path: Path, kind: 
     for value in values:
         app.told(f"insert into posts values ({value}, 'x'); insert into more values ({value})")
         app.told("delete from posts; delete from more")
+
+
+def test_values_of_a_mappings_own_are_asked_with(tmp_path: Path):
+    """Beside the place since when; and of images that nobody keeps, nobody is told."""
+    text = """select u.id as external_id, p.title from users u join posts p on p.user_id = u.id
+    and p.title <> {{ var('title', 'x') }} and u.n < {{ var('n', 9) }}"""
+    app = App(tmp_path / "app.db", mapping(text))
+    app.set_up()
+    assert app.told("update posts set title = 'w'") == [["1", "2", "3"]]
+    assert app.told("update posts set title = 'x'") == [["1", "2", "3"]]
+    assert app.told("update users set n = 9 where id < 3; update posts set title = 'q'")[0]
+    with app.database.snapshot() as snapshot:
+        changes = {'"posts"': [Change(old=None, new={"user_id": "1", "title": "a"})]}
+        assert isinstance(snapshot.affected(app.mappings[0], changes), FullScan)
 
 
 def test_a_table_written_through_another_file_is_told(app: App, tmp_path: Path):

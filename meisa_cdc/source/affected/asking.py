@@ -15,6 +15,7 @@ from meisa_cdc.source.affected.answers import (
     Images,
     KeyColumns,
     KeyQuery,
+    Since,
     TableRead,
 )
 from meisa_cdc.source.statements import Statement
@@ -159,6 +160,8 @@ def _statement(
             table, column = parameter.table, parameter.column
             images = _images(changes[table], parameter.which)
             values.append([_value(table, image, column) for image in images])
-        elif isinstance(parameter, Bound):
+        elif isinstance(parameter, Since):
+            raise Beyond(UNASKED)
+        else:
             values.append(bound[parameter.name])
     return Statement(text=query.text, values=values)
