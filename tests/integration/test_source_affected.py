@@ -260,4 +260,6 @@ def test_capital_letters_are_none_on_sqlite(sqlite_url: str):
     query = 'select u."Id" as external_id, u.Country as country from Mix u'
     with AppDatabase(sqlite_url).snapshot() as snapshot:
         (table,) = snapshot.derivation(mapping(query)).tables
-    assert (table.columns, table.answer) == (("id", "country"), KeyColumns(columns=("id",)))
+    assert table.columns == ("id", "country")
+    assert isinstance(table.answer, KeyQuery)
+    assert {(each.table, each.column) for each in table.answer.images} == {('"Mix"', "id")}
