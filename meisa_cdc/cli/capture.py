@@ -59,9 +59,9 @@ def setup(
     """Print the statements that make the database keep a log of changed rows for these mappings.
 
     Of Postgres, by a publication of the tables that the mappings read, and a slot; with --by
-    triggers, by triggers on these tables that write to tables of ours. With --apply they are run by
-    the role of MEISA_CDC_SETUP_URL, or that of the app database where it is not set; run again, it
-    goes on from where it stopped, and follows mappings that changed.
+    triggers, and of SQLite, by triggers on these tables that write to tables of ours. With --apply
+    they are run by the role of MEISA_CDC_SETUP_URL, or that of the app database where it is not
+    set; run again, it goes on from where it stopped, and follows mappings that changed.
     """
     from meisa_cdc.source.log_setup import kept_by, look
     from meisa_cdc.wiring import Wiring
