@@ -54,6 +54,15 @@ class Snapshot(Protocol):
         `within`: of the rows in these buckets alone; the others come out as empty.
         """
 
+    def listed(
+        self, mapping: Mapping, bits: int, within: Within
+    ) -> tuple[Buckets, Dict[int, Sequence[str]]]:
+        """Return what `checksums` does, and the keys of the rows by bucket.
+
+        Left out: a bucket with a row that has no usable key, and each where the database does
+        not list them. Raises as `read` does.
+        """
+
     def placed(
         self,
         mapping: Mapping,

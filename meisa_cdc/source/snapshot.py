@@ -86,14 +86,29 @@ class DatabaseSnapshot:
 
         `within`: of the rows in these buckets alone; the others come out as empty.
         """
+        return self._sums(mapping, bits, within, listed=False)[0]
+
+    def listed(
+        self, mapping: Mapping, bits: int, within: Within
+    ) -> tuple[Buckets, dict[int, list[str]]]:
+        """Return what `checksums` does, and the keys of the rows by bucket.
+
+        Left out: a bucket with a row that has no usable key, and each where the database does
+        not list them. Raises as `read` does.
+        """
+        return self._sums(mapping, bits, within, listed=True)
+
+    def _sums(
+        self, mapping: Mapping, bits: int, within: Within | None, *, listed: bool
+    ) -> tuple[Buckets, dict[int, list[str]]]:
         self.end()
         approved = self._approved(mapping)
         with self._statement(mapping):
-            dress = self._hashing.grouped(approved, bits, within)
+            dress = self._hashing.grouped(approved, bits, within, listed=listed)
             groups = self._hashing.answer(approved, dress)
-            return gathered(
-                bits, ((int(b), int(n), None if s is None else int(s)) for b, n, s in groups)
-            )
+            sums = ((int(b), int(n), None if s is None else int(s)) for b, n, s, *_ in groups)
+            lists = ((int(bucket), _keys(keys)) for bucket, _, _, *keys in groups)
+            return gathered(bits, sums), {b: keys for b, keys in lists if keys is not None}
 
     def summing(self, mapping: Mapping) -> str | None:
         """Return the text of the query behind `checksums`; None where there is none."""
@@ -277,6 +292,12 @@ def _of_keys(rows: Rows, place: int, keys: set[str]) -> Rows:
         kept = [row for row in batch if _key(row[place]) in keys]
         if kept:
             yield kept
+
+
+def _keys(lists: Sequence[object]) -> list[str] | None:
+    """Return the usable keys of a bucket, where it has a list of them and no others."""
+    keys = [_key(raw) for each in lists if isinstance(each, list) for raw in each]
+    return [key for key in keys if key is not None] if keys and None not in keys else None
 
 
 def _key(raw: object) -> str | None:
