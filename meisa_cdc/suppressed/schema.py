@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -103,7 +104,7 @@ def tables_named(name: str, dialect: str) -> Tables:
         )
     metadata = MetaData(schema=schema or None)
     address = _address(dialect)
-    engine = {"mysql_engine": "InnoDB"} if dialect in MYSQL else {}
+    engine: dict[str, Any] = {"mysql_engine": "InnoDB"} if dialect in MYSQL else {}
     emails = Table(
         table,
         metadata,
