@@ -56,11 +56,10 @@ class Snapshot(Protocol):
 
     def listed(
         self, mapping: Mapping, bits: int, within: Within
-    ) -> tuple[Buckets, Dict[int, Sequence[str]]]:
-        """Return what `checksums` does, and the keys of the rows by bucket.
+    ) -> tuple[Buckets, Dict[int, Sequence[object]]]:
+        """Return what `checksums` does, and the keys of the rows by bucket, as rows have them.
 
-        Left out: a bucket with a row that has no usable key, and each where the database does
-        not list them. Raises as `read` does.
+        No keys: the database does not list them. Raises as `read` does.
         """
 
     def placed(

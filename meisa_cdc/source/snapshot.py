@@ -90,25 +90,25 @@ class DatabaseSnapshot:
 
     def listed(
         self, mapping: Mapping, bits: int, within: Within
-    ) -> tuple[Buckets, dict[int, list[str]]]:
-        """Return what `checksums` does, and the keys of the rows by bucket.
+    ) -> tuple[Buckets, dict[int, list[object]]]:
+        """Return what `checksums` does, and the keys of the rows by bucket, as rows have them.
 
-        Left out: a bucket with a row that has no usable key, and each where the database does
-        not list them. Raises as `read` does.
+        No keys: the database does not list them. Raises as `read` does.
         """
         return self._sums(mapping, bits, within, listed=True)
 
     def _sums(
         self, mapping: Mapping, bits: int, within: Within | None, *, listed: bool
-    ) -> tuple[Buckets, dict[int, list[str]]]:
+    ) -> tuple[Buckets, dict[int, list[object]]]:
         self.end()
         approved = self._approved(mapping)
         with self._statement(mapping):
             dress = self._hashing.grouped(approved, bits, within, listed=listed)
             groups = self._hashing.answer(approved, dress)
             sums = ((int(b), int(n), None if s is None else int(s)) for b, n, s, *_ in groups)
-            lists = ((int(bucket), _keys(keys)) for bucket, _, _, *keys in groups)
-            return gathered(bits, sums), {b: keys for b, keys in lists if keys is not None}
+            # Arrays of types that the driver does not know come as one text.
+            lists = ((b, each) for b, _, _, *keys in groups for each in keys)
+            return gathered(bits, sums), {int(b): k for b, k in lists if isinstance(k, list)}
 
     def summing(self, mapping: Mapping) -> str | None:
         """Return the text of the query behind `checksums`; None where there is none."""
@@ -292,12 +292,6 @@ def _of_keys(rows: Rows, place: int, keys: set[str]) -> Rows:
         kept = [row for row in batch if _key(row[place]) in keys]
         if kept:
             yield kept
-
-
-def _keys(lists: Sequence[object]) -> list[str] | None:
-    """Return the usable keys of a bucket, where it has a list of them and no others."""
-    keys = [_key(raw) for each in lists if isinstance(each, list) for raw in each]
-    return [key for key in keys if key is not None] if keys and None not in keys else None
 
 
 def _key(raw: object) -> str | None:

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from meisa_cdc.core.checksums import Buckets, Checksums, Within, bits_for, differing
-from meisa_cdc.core.errors import MappingFailed
+from meisa_cdc.core.errors import InvalidValue, MappingFailed
+from meisa_cdc.core.keys import canonical_key
 from meisa_cdc.core.mapping import Mapping
 from meisa_cdc.sync.captured import Taken
 from meisa_cdc.sync.observing import scheme_of
@@ -96,11 +97,12 @@ def _by_key(rows: Rows, mapping: Mapping, sums: Sums, within: Within) -> Batches
     occupied = [bucket for bucket, count in there.items() if count]
     if sum(there.values()) > MOST_BY_KEY or not sums.keys.keys() >= set(occupied):
         return None
-    keys = list(dict.fromkeys(key for bucket in occupied for key in sums.keys[bucket]))
     try:
+        listed = (canonical_key(raw) for bucket in occupied for raw in sums.keys[bucket])
+        keys = list(dict.fromkeys(listed))
         batches = [*rows.snapshot.placed(mapping, keys=keys)] if keys else []
-    except MappingFailed:
-        # The query may be too slow in this form, or not work at all.
+    except (InvalidValue, MappingFailed):
+        # A row without a usable key; a query that is too slow in this form, or does not work.
         return None
     found = [[row for row in batch if _bucket(sums, row) in there] for batch in batches]
     read = Counter(_bucket(sums, row) for batch in found for row in batch)

@@ -25,8 +25,8 @@ class Sums:
     """What the rows of a mapping add up to."""
 
     buckets: Buckets
-    #: Keys of the rows by bucket, of those buckets that were looked at closely enough.
-    keys: Dict[int, Sequence[str]] = field(default_factory=dict)
+    #: Keys as rows have them, by bucket, of those buckets that were looked at closely enough.
+    keys: Dict[int, Sequence[object]] = field(default_factory=dict)
 
 
 def sums_now(snapshot: Snapshot, mapping: Mapping, before: Checksums) -> Sums:

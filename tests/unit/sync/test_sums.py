@@ -23,7 +23,7 @@ class Told(Tables):
 
     def listed(
         self, mapping: Mapping, bits: int, within: Within
-    ) -> tuple[Buckets, dict[int, list[str]]]:
+    ) -> tuple[Buckets, dict[int, list[object]]]:
         """Return a key a bucket."""
         inside = set(within.of(bits))
         return self.now, {bucket: [str(bucket)] for bucket in inside if self.now.counts[bucket]}

@@ -225,15 +225,16 @@ class Tables:
 
     def listed(
         self, mapping: Mapping, bits: int, within: Within
-    ) -> tuple[Buckets, dict[int, list[str]]]:
-        """Return what the rows add up to and their keys, of buckets where each has a usable one."""
-        keys: dict[int, list[str]] = defaultdict(list)
+    ) -> tuple[Buckets, dict[int, list[object]]]:
+        """Return what the rows add up to, and their keys."""
+        keys: dict[int, list[object]] = defaultdict(list)
         table = self.tables[mapping.name]
         for row in table.rows if self.lists else ():
             if _lies(_place(table, row), within):
-                keys[_place(table, row) & ((1 << bits) - 1)].append(_key(table, row) or "")
-        usable = {bucket: each for bucket, each in keys.items() if all(each)}
-        return self.checksums(mapping, bits, within), usable
+                keys[_place(table, row) & ((1 << bits) - 1)].append(
+                    row[table.columns.index("external_id")]
+                )
+        return self.checksums(mapping, bits, within), keys
 
     def placed(
         self,
