@@ -3,9 +3,13 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from io import TextIOBase
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 REDACTED = "[redacted]"
 #: A shorter secret is looked for as a whole word only, lest it garbles every line.
@@ -76,6 +80,24 @@ class Unfailing(TextIOBase):
         return self._stream is not None and not self._stream.closed and self._stream.isatty()
 
 
+class Lines(logging.Formatter):
+    """Writes records as structlog does, which is imported once there is one.
+
+    Most commands log nothing, and structlog takes as long to import as they take to start.
+    """
+
+    def __init__(self, make: Callable[[], logging.Formatter]) -> None:
+        super().__init__()
+        self._make = make
+        self._made: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as one line."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made.format(record)
+
+
 def set_up_logs(
     *,
     redactor: Redactor,
@@ -84,27 +106,51 @@ def set_up_logs(
     colour: bool = False,
     stream: TextIO | None = None,
 ) -> None:
-    """Send structlog and the standard library's loggers to one stream, stderr by default.
+    """Send the standard library's loggers, and those of `logger`, to one stream, usually stderr.
 
     `style` None: text on a terminal, else json.
     """
-    import structlog
-
     out = Unfailing(sys.stderr if stream is None else stream)
     text = style == "text" or (style is None and out.isatty())
+    _route(Lines(partial(_formatter, redactor, text=text, colour=colour)), out, level)
 
-    def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {redactor.text(key): redactor.value(value) for key, value in event.items()}
 
-    shared: list[structlog.typing.Processor] = [
+def logger(name: str) -> Any:
+    """Return a logger that takes an event and named values with it."""
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    return structlog.get_logger(name)
+
+
+def _shared() -> "list[Processor]":
+    import structlog
+
+    return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+
+
+def _formatter(redactor: Redactor, *, text: bool, colour: bool) -> logging.Formatter:
+    import structlog
+
+    def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {redactor.text(key): redactor.value(value) for key, value in event.items()}
+
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_shared(), structlog.stdlib.add_logger_name],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             redact,
@@ -113,16 +159,6 @@ def set_up_logs(
             else structlog.processors.JSONRenderer(serializer=_json),
         ],
     )
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    _route(formatter, out, level)
 
 
 def _route(formatter: logging.Formatter, out: Unfailing, level: int) -> None:

@@ -27,15 +27,14 @@ def run(session: Session) -> int:
 
 
 def _serve(wiring: "Wiring") -> None:
-    import structlog
-
     from meisa_cdc.daemon.health import Health
     from meisa_cdc.daemon.running import Daemon
+    from meisa_cdc.logs import logger
     from meisa_cdc.web import WebServer
     from meisa_cdc.wiring.leading import lead
 
     health = Health()
-    log = structlog.get_logger("meisa_cdc")
+    log = logger("meisa_cdc")
     bind = wiring.settings.web.bind
     # Mapping files that cannot be used are told at once; later the set in force stays.
     wiring.mappings()

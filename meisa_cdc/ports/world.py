@@ -54,6 +54,14 @@ class Snapshot(Protocol):
         `within`: of the rows in these buckets alone; the others come out as empty.
         """
 
+    def listed(
+        self, mapping: Mapping, bits: int, within: Within
+    ) -> tuple[Buckets, Dict[int, Sequence[object]]]:
+        """Return what `checksums` does, and the keys of the rows by bucket, as rows have them.
+
+        No keys: the database does not list them. Raises as `read` does.
+        """
+
     def placed(
         self,
         mapping: Mapping,

@@ -52,8 +52,12 @@ class MysqlHashing:
 
         return dress
 
-    def grouped(self, approved: Approved, bits: int, within: Within | None) -> Dress:
+    def grouped(
+        self, approved: Approved, bits: int, within: Within | None, *, listed: bool = False
+    ) -> Dress:
         """Return what makes the query of (bucket, rows, sum of their hashes)."""
+        # Without arrays, keys could only be listed as one text.
+        del listed
         parts = ", ".join(_part(name) for name, _ in self._shape(approved))
         row = f"cast(conv(left(md5(concat({parts})), 16), 16, 10) as unsigned)"
 

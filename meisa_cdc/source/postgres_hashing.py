@@ -33,8 +33,11 @@ AS_TEXT = 'hashtextextended({0}::text collate "C", {1})'
 #: Stands for the hash of NULL in a column; any odd number will do.
 NULL = 7_919
 PLACE_BITS = 31
-ADDED_UP = "select bucket, count(*), sum(hash)::text from (select {} as bucket, {} as hash"
-AND_NOTHING = "union all select null::int, null::bigint where false"
+ADDED_UP = "select bucket, count(*), sum(hash)::text{} from (select {} as bucket, {} as hash{}"
+AND_NOTHING = "union all select null::int, null::bigint{} where false"
+#: What lists the keys: what is selected on top, what is handed up, and what of nothing.
+KEYS = (", array_agg(key)", f', {ALIAS}."{KEY_COLUMN}" as key', ", null")
+NO_KEYS = ("", "", "")
 
 #: Name and oid of the type of each column that a query yields.
 Shape = Sequence[tuple[str, int]]
@@ -77,8 +80,14 @@ class PostgresHashing:
 
         return dress
 
-    def grouped(self, approved: Approved, bits: int, within: Within | None) -> Dress:
-        """Return what makes the query of (bucket, rows, sum of their hashes)."""
+    def grouped(
+        self, approved: Approved, bits: int, within: Within | None, *, listed: bool = False
+    ) -> Dress:
+        """Return what makes the query of (bucket, rows, sum of their hashes).
+
+        `listed`: with the array of the rows' keys as one more column.
+        """
+        listing, handed_up, nothing = KEYS if listed else NO_KEYS
         key = self._key(approved)
         bucket = f"({_masked(key, bits)})::int"
         row = " # ".join(
@@ -90,9 +99,10 @@ class PostgresHashing:
             # Of a union the planner does not expect as many buckets as there are keys, for which
             # it would sort, and by itself at that.
             return _on_top(
-                ADDED_UP.format(bucket, row),
+                ADDED_UP.format(listing, bucket, row, handed_up),
                 inner,
-                f") {ALIAS} {_where(key, within, bind)} {AND_NOTHING}) hashed group by bucket",
+                f") {ALIAS} {_where(key, within, bind)} {AND_NOTHING.format(nothing)}) hashed "
+                "group by bucket",
             )
 
         return dress

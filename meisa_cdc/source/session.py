@@ -26,8 +26,13 @@ class Hashing(Protocol):
     def placed(self, approved: Approved, within: Within | None) -> Dress:
         """Return what makes the query of rows followed by their places."""
 
-    def grouped(self, approved: Approved, bits: int, within: Within | None) -> Dress:
-        """Return what makes the query of (bucket, rows, sum of their hashes)."""
+    def grouped(
+        self, approved: Approved, bits: int, within: Within | None, *, listed: bool = False
+    ) -> Dress:
+        """Return what makes the query of (bucket, rows, sum of their hashes).
+
+        `listed`: with the list of the rows' keys as one more column, where there are lists.
+        """
 
     def answer(self, approved: Approved, dress: Dress) -> Sequence[tuple[Any, ...]]:
         """Return the whole answer to a query on top of the mapping's, at once."""

@@ -86,14 +86,29 @@ class DatabaseSnapshot:
 
         `within`: of the rows in these buckets alone; the others come out as empty.
         """
+        return self._sums(mapping, bits, within, listed=False)[0]
+
+    def listed(
+        self, mapping: Mapping, bits: int, within: Within
+    ) -> tuple[Buckets, dict[int, list[object]]]:
+        """Return what `checksums` does, and the keys of the rows by bucket, as rows have them.
+
+        No keys: the database does not list them. Raises as `read` does.
+        """
+        return self._sums(mapping, bits, within, listed=True)
+
+    def _sums(
+        self, mapping: Mapping, bits: int, within: Within | None, *, listed: bool
+    ) -> tuple[Buckets, dict[int, list[object]]]:
         self.end()
         approved = self._approved(mapping)
         with self._statement(mapping):
-            dress = self._hashing.grouped(approved, bits, within)
+            dress = self._hashing.grouped(approved, bits, within, listed=listed)
             groups = self._hashing.answer(approved, dress)
-            return gathered(
-                bits, ((int(b), int(n), None if s is None else int(s)) for b, n, s in groups)
-            )
+            sums = ((int(b), int(n), None if s is None else int(s)) for b, n, s, *_ in groups)
+            # Arrays of types that the driver does not know come as one text.
+            lists = ((b, each) for b, _, _, *keys in groups for each in keys)
+            return gathered(bits, sums), {int(b): k for b, k in lists if isinstance(k, list)}
 
     def summing(self, mapping: Mapping) -> str | None:
         """Return the text of the query behind `checksums`; None where there is none."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -18,7 +19,6 @@ from sqlalchemy import (
     TypeDecorator,
     inspect,
 )
-from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
@@ -41,7 +41,9 @@ class Moment(TypeDecorator[float]):
         if dialect.name == "sqlite":
             return dialect.type_descriptor(Text())
         if dialect.name in MYSQL:
-            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+            from sqlalchemy.dialects.mysql import DATETIME
+
+            return dialect.type_descriptor(DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> datetime | str | None:
@@ -60,12 +62,6 @@ class Moment(TypeDecorator[float]):
             return None
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-# Byte by byte: to a friendlier collation two addresses may be one.
-_email = Text().with_variant(
-    mysql.VARCHAR(MAX_EMAIL_LENGTH, charset="utf8mb4", collation="utf8mb4_bin"), *MYSQL
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +91,11 @@ class Tables:
         return [each for each in self.all if not found.has_table(each.name, schema=each.schema)]
 
 
-def tables_named(name: str) -> Tables:
-    """Return the tables for `table` or `schema.table`. Raises SettingsError for other names."""
+def tables_named(name: str, dialect: str) -> Tables:
+    """Return the tables for `table` or `schema.table`. Raises SettingsError for other names.
+
+    `dialect` as SQLAlchemy calls it: what is MySQL's alone is imported for MySQL alone.
+    """
     schema, _, table = name.strip().rpartition(".")
     if not table or "." in schema or table in {STATUS, EVENTS}:
         raise SettingsError(
@@ -104,13 +103,15 @@ def tables_named(name: str) -> Tables:
             hint="Write TABLE or SCHEMA.TABLE.",
         )
     metadata = MetaData(schema=schema or None)
+    address = _address(dialect)
+    engine: dict[str, Any] = {"mysql_engine": "InnoDB"} if dialect in MYSQL else {}
     emails = Table(
         table,
         metadata,
-        Column("email", _email, primary_key=True),
+        Column("email", address, primary_key=True),
         Column("suppressed_at", Moment, nullable=False),
         Column("as_of", Moment, nullable=False),
-        mysql_engine="InnoDB",
+        **engine,
     )
     status = Table(
         STATUS,
@@ -119,18 +120,28 @@ def tables_named(name: str) -> Tables:
         Column("as_of", Moment, primary_key=True),
         Column("pulled_at", Moment, nullable=False),
         Column("count", BigInteger, nullable=False),
-        mysql_engine="InnoDB",
+        **engine,
     )
     number = BigInteger().with_variant(Integer(), "sqlite")
     events = Table(
         EVENTS,
         metadata,
         Column("id", number, Identity(), primary_key=True),
-        Column("email", _email, nullable=False, index=True),
+        Column("email", address, nullable=False, index=True),
         Column("event", Text().with_variant(String(10), *MYSQL), nullable=False),
         Column("at", Moment, nullable=False),
         CheckConstraint("event in ('suppressed', 'released')"),
-        mysql_engine="InnoDB",
+        **engine,
         sqlite_autoincrement=True,
     )
     return Tables(emails=emails, status=status, events=events)
+
+
+def _address(dialect: str) -> TypeEngine[str]:
+    """Return the type of an address, compared byte by byte."""
+    if dialect not in MYSQL:
+        return Text()
+    from sqlalchemy.dialects.mysql import VARCHAR
+
+    # To a friendlier collation two addresses may be one.
+    return VARCHAR(MAX_EMAIL_LENGTH, charset="utf8mb4", collation="utf8mb4_bin")

@@ -34,7 +34,7 @@ class SuppressedTable:
 
     def __init__(self, url: str, table: str = TABLE, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
         self._database = Database(url, lock_timeout=lock_timeout)
-        self._tables = tables_named(table)
+        self._tables = tables_named(table, self._database.dialect.name)
 
     def __repr__(self) -> str:
         return f"SuppressedTable({self._database.url!r}, {self._tables.emails.fullname!r})"

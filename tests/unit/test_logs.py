@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from meisa_cdc.logs import REDACTED, Redactor, Unfailing, level_of, set_up_logs
+from meisa_cdc.logs import REDACTED, Redactor, Unfailing, level_of, logger, set_up_logs
 
 CANARY = "c4n4ry-s3cret"
 
@@ -24,6 +26,24 @@ def _as_before() -> Iterator[None]:
     root.handlers, root.level = handlers, level
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
+
+
+LAZY = """
+import logging, sys
+from meisa_cdc.logs import Redactor, set_up_logs
+set_up_logs(redactor=Redactor(), style="json")
+logging.getLogger("x").debug("not logged")
+before = "structlog" in sys.modules
+logging.getLogger("x").warning("logged")
+print(before, "structlog" in sys.modules)
+"""
+
+
+def test_structlog_is_imported_once_there_is_something_to_log():
+    """It takes as long as most commands take to start."""
+    done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"
+    assert json.loads(done.stderr)["event"] == "logged"
 
 
 @pytest.fixture
@@ -43,7 +63,7 @@ def test_lines_are_json_off_a_terminal(redactor):
     """Time, level, event and values stand in one JSON object a line."""
     stream = io.StringIO()
     set_up_logs(redactor=redactor, stream=stream)
-    structlog.get_logger("meisa_cdc").info("pass ended", contacts=3, mapping="contacts/plan")
+    logger("meisa_cdc").info("pass ended", contacts=3, mapping="contacts/plan")
     (line,) = logged(stream)
     assert str(line.pop("timestamp")).endswith("Z")
     assert line == {
@@ -75,7 +95,7 @@ def test_levels_follow_verbose_and_quiet(redactor):
     assert level_of(verbose=False, quiet=False) == logging.INFO
     stream = io.StringIO()
     set_up_logs(redactor=redactor, stream=stream, level=logging.ERROR)
-    log = structlog.get_logger("meisa_cdc")
+    log = logger("meisa_cdc")
     log.warning("hidden")
     log.error("shown")
     assert [line["event"] for line in logged(stream)] == ["shown"]
@@ -86,7 +106,7 @@ def test_f72_no_secret_is_in_any_line(redactor, style):
     """Neither messages, values, nested values, objects nor tracebacks show a secret."""
     stream = io.StringIO()
     set_up_logs(redactor=redactor, stream=stream, style=style)
-    log = structlog.get_logger("meisa_cdc")
+    log = logger("meisa_cdc")
     event = f"key {CANARY}"
     log.info(event, url=f"postgresql://u:{CANARY}@h", deep=[{"a": (CANARY,)}])
     log.info("object", error=ValueError(CANARY), path=Path(CANARY), **{CANARY: 1})
@@ -117,9 +137,9 @@ def test_text_is_coloured_when_asked(redactor):
     """On a terminal lines may have colours, without one they have none."""
     plain, coloured = io.StringIO(), io.StringIO()
     set_up_logs(redactor=redactor, stream=plain, style="text")
-    structlog.get_logger("meisa_cdc").info("event", a=1)
+    logger("meisa_cdc").info("event", a=1)
     set_up_logs(redactor=redactor, stream=coloured, style="text", colour=True)
-    structlog.get_logger("meisa_cdc").info("event", a=1)
+    logger("meisa_cdc").info("event", a=1)
     assert "\x1b" not in plain.getvalue()
     assert "\x1b" in coloured.getvalue()
 
@@ -129,7 +149,7 @@ def test_f16_a_full_disk_does_not_end_the_work(redactor, style):
     """Lines that cannot be written are lost; the caller goes on."""
     with io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True) as full:
         set_up_logs(redactor=redactor, stream=full, style=style)
-        structlog.get_logger("meisa_cdc").error("event")
+        logger("meisa_cdc").error("event")
         logging.getLogger("other").error("event")
         assert Unfailing(full).write("text") == 4
 
@@ -139,7 +159,7 @@ def test_f16_a_closed_or_missing_stderr_does_not_end_the_work(redactor):
     stream = io.StringIO()
     set_up_logs(redactor=redactor, stream=stream)
     stream.close()
-    structlog.get_logger("meisa_cdc").error("event")
+    logger("meisa_cdc").error("event")
     assert Unfailing(stream).write("text") == 4
     nowhere = Unfailing(None)
     assert nowhere.write("text") == 4

@@ -21,7 +21,7 @@ DIALECTS = [postgresql.dialect(), mysql.dialect(), sqlite.dialect()]
 )
 def test_a_name_may_have_a_schema(name, schema, table):
     """The other two tables go where the first one is."""
-    tables = tables_named(name)
+    tables = tables_named(name, "postgresql")
     assert (tables.emails.schema, tables.emails.name) == (schema, table)
     assert [each.schema for each in tables.all] == [schema] * 3
     assert tables.schema == schema
@@ -33,7 +33,7 @@ def test_a_name_may_have_a_schema(name, schema, table):
 def test_a_name_that_cannot_be_is_refused(name):
     """No name, too many parts, or one of the other two tables' names."""
     with pytest.raises(SettingsError, match=r"suppression\.table"):
-        tables_named(name)
+        tables_named(name, "postgresql")
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,70 @@ def test_finer_sums_are_asked_for_where_coarse_ones_differ(world: World):
     assert not world.source.yielded
 
 
+@pytest.fixture
+def large(world: World) -> World:
+    """Return the world with enough people for finer buckets."""
+    world.people(*range(1, 301))
+    for _ in range(2):
+        world.clock.advance(FULL_EVERY)
+        world.sync()
+    world.bodies()
+    world.source.yielded.clear()
+    world.source.reads.clear()
+    return world
+
+
+@pytest.mark.parametrize("how", ["by key", "no lists", "unkeyed", "elusive", "whole only"])
+def test_rows_that_differ_are_found_whatever_a_read_by_key_finds(large: World, how: str):
+    """By key where all of them are found in that way, else in one pass through the query."""
+    source = large.source
+    if how == "unkeyed":
+        large.rows(IDENTITY).append((None, "nobody@example.com", "Nobody"))
+        large.sync()
+        source.reads.clear()
+    source.lists = how != "no lists"
+    source.elusive = {"7"} if how == "elusive" else set()
+    source.whole_only = {IDENTITY} if how == "whole only" else set()
+    changes(large, IDENTITY, 7, "7@example.com", "Changed")
+    vanishes(large, IDENTITY, 8)
+    large.rows(IDENTITY).append((1001, "1001@example.com", "New"))
+    ran = large.sync()
+    assert (large.sent_keys(), ran.plan.summary.removed) == (["1001", "7"], 1)
+    assert ran.plan.summary.invalid == (how == "unkeyed")
+    tried = [keys for name, keys in source.reads if name == IDENTITY]
+    assert [keys is None for keys in tried] == {
+        "by key": [False],
+        "no lists": [True],
+        "unkeyed": [True],
+    }.get(how, [False, True])
+    large.sync()
+    source.reads.clear()
+    large.sync()
+    assert [name for name, _ in source.reads] == ([IDENTITY] if how == "unkeyed" else [])
+
+
+def test_a_second_row_of_a_key_is_noticed_where_it_is_read_by_key(large: World):
+    """Both have the same place: neither is used, and the contact stays as it was."""
+    large.rows(IDENTITY).append((7, "seven@example.com", "Second"))
+    assert large.sync().plan.summary.invalid == 1
+    vanishes(large, IDENTITY, 7)
+    large.rows(IDENTITY).append((7, "7@example.com", "Only"))
+    large.sync()
+    assert large.sent_keys() == ["7"]
+
+
+def test_rows_beside_what_changed_that_are_unsettled_are_read_by_key_as_well(large: World):
+    """They are looked at again every time."""
+    changes(large, IDENTITY, 5, "no address", "Five")
+    large.sync()
+    large.source.reads.clear()
+    changes(large, IDENTITY, 7, "7@example.com", "Changed")
+    assert large.sync().plan.summary.invalid == 1
+    ((_, keys),) = [read for read in large.source.reads if read[0] == IDENTITY]
+    assert keys is not None
+    assert {"5", "7"} <= set(keys)
+
+
 def test_people_who_come_and_go_are_noticed(world: World):
     """A new contact arrives whole, with the plan that was an orphan's; a deleted one is left."""
     world.rows(PLAN).append((500, "pro"))
