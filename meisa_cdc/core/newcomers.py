@@ -38,9 +38,7 @@ def _brought(reading: Reading, row: Staged) -> dict[str, Value]:
     value_of = row.values.get
     # A field that Meisa never held needs no NULL.
     fields: dict[str, Value] = {
-        name: value
-        for column, name in reading.named
-        if (value := value_of(column)) is not None
+        name: value for column, name in reading.named if (value := value_of(column)) is not None
     }
     for column in row.errors:
         fields.pop(field_of(column), None)
