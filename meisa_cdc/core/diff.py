@@ -368,9 +368,8 @@ def _observed(
     for reading, seen in rows:
         if seen is None:
             continue
-        usable = not seen.errors and not seen.duplicate
-        place = seen.place if seen.row else None
+        _, errors, fingerprint, row, _, duplicate, place = seen
         observed[reading.mapping.name] = (
-            Observation(seen.fingerprint, seen.row, place) if usable else None
+            None if errors or duplicate else Observation(fingerprint, row, place if row else None)
         )
     return observed

@@ -70,13 +70,18 @@ def canonical_email(value: object) -> str:
     """Return the trimmed address. Raises InvalidValue where it is missing or malformed."""
     if value is None:
         raise InvalidValue("email_missing", "the e-mail is NULL")
-    email = value.strip() if isinstance(value, str) else str(value)
+    email = trimmed(value)
     if not email:
         raise InvalidValue("email_missing", "the e-mail is empty")
     unprintable = not email.isprintable() and CONTROL.search(email)
     if len(email) > MAX_EMAIL_LENGTH or unprintable or not EMAIL.fullmatch(email):
         raise InvalidValue("email_malformed", f"{shortened(email)} is not an e-mail address")
     return email
+
+
+def trimmed(value: object) -> str:
+    """Return an address without what surrounds it: of one that is usable, its canonical form."""
+    return value.strip() if isinstance(value, str) else str(value)
 
 
 def email_key(email: str) -> str:

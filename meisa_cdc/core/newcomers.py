@@ -10,7 +10,7 @@ from typing import TypeAlias
 from meisa_cdc.core.contact import EMAIL, SOURCE, SOURCES, UNSET, Contact, Staged, field_of
 from meisa_cdc.core.fields import FieldChange, Reading
 from meisa_cdc.core.mapping import Priority
-from meisa_cdc.core.values import Value, canonical_email
+from meisa_cdc.core.values import Value, trimmed
 
 Seen = Iterable[tuple[Reading, Staged | None]]
 #: What one mapping brings: its reading, and the values by field.
@@ -20,7 +20,7 @@ First: TypeAlias = tuple[Reading, dict[str, Value]]
 def first_fields(seen: Seen) -> tuple[First, ...]:
     """Return what was seen of a contact that nothing is known of, tags left out.
 
-    Raises InvalidValue where the address is none.
+    Its address is known to be usable.
     """
     firsts: list[First] = []
     for reading, row in seen:
@@ -43,7 +43,7 @@ def _brought(reading: Reading, row: Staged) -> dict[str, Value]:
     for column in row.errors:
         fields.pop(field_of(column), None)
     if EMAIL in fields:
-        fields[EMAIL] = canonical_email(fields[EMAIL])
+        fields[EMAIL] = trimmed(fields[EMAIL])
     return fields
 
 

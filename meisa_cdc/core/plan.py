@@ -137,16 +137,19 @@ class Tallies:
             self._add_differences(comparison)
 
     def _add_first(self, comparison: Comparison) -> None:
-        """Count what a contact brings that is new to us, which is told as differences are."""
+        """Count what a contact brings that is new to us."""
+        key = comparison.external_id
         for reading, fields in comparison.firsts:
             mapping = reading.mapping.name
             self.created[mapping] += 1
             self._brought[tuple(fields)] += 1
-            lines = [
-                (name, None, _unordered(new) if isinstance(new, NESTED) else new)
-                for name, new in sorted(fields.items())
-            ]
-            self._hash(mapping, comparison.external_id, lines)
+            seen = comparison.observed.get(mapping)
+            if seen is not None and seen.fingerprint:
+                # All of it is new, so that what stands for the row stands for what it brings.
+                self._hashes[mapping].update(f"{key}\0".encode() + seen.fingerprint)
+            else:
+                lines = [(name, _unordered(new)) for name, new in sorted(fields.items())]
+                self._hash(mapping, key, lines)
         if len(comparison.firsts) == 1 and len(fields) == 1:
             self.sole.update(fields.keys())
 

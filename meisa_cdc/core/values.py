@@ -17,7 +17,13 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias, get_args
 
 from meisa_cdc.core.errors import InvalidValue
-from meisa_cdc.core.keys import MAX_EMAIL_LENGTH, canonical_email, canonical_key, email_key
+from meisa_cdc.core.keys import (
+    MAX_EMAIL_LENGTH,
+    canonical_email,
+    canonical_key,
+    email_key,
+    trimmed,
+)
 from meisa_cdc.core.spelling import moment_in, number_in, shortened, truth_in
 
 __all__ = [
@@ -37,6 +43,7 @@ __all__ = [
     "normal_form",
     "reader",
     "same",
+    "trimmed",
 ]
 
 Value: TypeAlias = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
@@ -82,11 +89,13 @@ def canonical(raw: object, declared: FieldType | None, zone: tzinfo) -> Value:
 def reader(declared: FieldType | None, zone: tzinfo) -> Callable[[object], Value]:
     """Return `canonical` for one column, which is quick with what is canonical already."""
     texts = declared in (None, "string")
+    kinds = QUICK if declared is None else {}
 
     def read(raw: object) -> Value:
         if texts and type(raw) is str and raw.isascii() and "\x00" not in raw:
             return raw
-        return canonical(raw, declared, zone)
+        convert = kinds.get(type(raw))
+        return canonical(raw, declared, zone) if convert is None else convert(raw, zone)
 
     return read
 
@@ -157,7 +166,7 @@ def loses_digits(raw: object) -> bool:
 
 def _datetime(raw: datetime, zone: tzinfo) -> str:
     local = raw if raw.tzinfo is not None else raw.replace(tzinfo=zone)
-    return _moved(local, UTC).replace(tzinfo=None).isoformat() + "Z"
+    return _moved(local, UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def _moved(moment: datetime, zone: tzinfo) -> datetime:
@@ -221,6 +230,12 @@ PLAIN: dict[type, Callable[[Any, tzinfo], Value]] = {
     ipaddress.IPv6Network: _as_text,
     ipaddress.IPv4Interface: _as_text,
     ipaddress.IPv6Interface: _as_text,
+}
+
+
+#: Kinds that hold no others: nothing of them is nested too deeply.
+QUICK: dict[type, Callable[[Any, tzinfo], Value]] = {
+    kind: PLAIN[kind] for kind in (bool, int, float, Decimal, datetime, date)
 }
 
 

@@ -37,6 +37,8 @@ class ContactRow(NamedTuple):
     marks: str | None
 
 
+#: The columns of a quarantine where there is none.
+NOT_HELD = None, None, None, None
 COLUMNS = tuple(contacts.c[name] for name in ContactRow._fields)
 
 
@@ -88,33 +90,39 @@ def row_of(contact: Contact, ref: int, before: ContactRow | None) -> ContactRow:
     """
     held = contact.quarantine
     fresh = before is None or (before.quarantine_code is not None and held is None)
+    code, held_since, payload, message = (
+        NOT_HELD if held is None else (held.code, held.since, held.payload, held.message)
+    )
+    # By position: a name a column would cost more than all the rest.
     return ContactRow(
-        id=ref,
-        external_id=contact.external_id,
-        present=contact.present,
-        first_load=contact.first_load,
-        invalid=contact.invalid,
-        meisa_id=contact.meisa_id,
-        rank=contact.rank,
-        since=contact.since,
-        not_before=0.0 if before is None or fresh else before.not_before,
-        ledger_email=contact.acknowledged_email_key or None,
-        observed_email=_observed_email(contact),
-        quarantine_code=None if held is None else held.code,
-        quarantined_at=None if held is None else held.since,
-        quarantine_payload=None if held is None else held.payload,
-        quarantine_message=None if held is None else held.message,
-        in_doubt=dumps(sorted(contact.in_doubt)) if contact.in_doubt else None,
-        pending=_fields(contact.pending),
-        ledger=_fields(contact.ledger),
-        riding=_fields(contact.riding),
-        due=contact.due,
-        confirm_at=None if contact.late is None else contact.late.confirm_at,
-        marks=_marks(contact),
+        ref,
+        contact.external_id,
+        contact.present,
+        contact.first_load,
+        contact.invalid,
+        contact.meisa_id,
+        contact.rank,
+        contact.since,
+        0.0 if before is None or fresh else before.not_before,
+        contact.acknowledged_email_key or None,
+        _observed_email(contact),
+        code,
+        held_since,
+        payload,
+        message,
+        dumps(sorted(contact.in_doubt)) if contact.in_doubt else None,
+        _fields(contact.pending),
+        _fields(contact.ledger),
+        _fields(contact.riding),
+        contact.due,
+        None if contact.late is None else contact.late.confirm_at,
+        _marks(contact),
     )
 
 
 def _marks(contact: Contact) -> str | None:
+    if not (contact.late or contact.novel or contact.inherits or contact.ours or contact.tags):
+        return None
     marks: dict[str, Any] = {}
     if contact.late is not None:
         marks["late"] = [sorted(contact.late.fields), contact.late.at]
@@ -122,7 +130,7 @@ def _marks(contact: Contact) -> str | None:
         values: frozenset[str] = getattr(contact, name)
         if values:
             marks[name] = sorted(values)
-    return dumps(marks) if marks else None
+    return dumps(marks)
 
 
 def _late_of(mark: Any, confirm_at: float | None) -> Late | None:
@@ -144,7 +152,7 @@ def _quarantine_of(row: ContactRow) -> Quarantined | None:
 
 
 def _fields(fields: Fields) -> str | None:
-    return dumps(dict(fields)) if fields else None
+    return dumps(fields if type(fields) is dict else dict(fields)) if fields else None
 
 
 def _observed_email(contact: Contact) -> str | None:

@@ -1,11 +1,10 @@
 """A pass's observations, in a temporary SQLite file that is private and leaves nothing behind."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, islice
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     Column,
     Index,
@@ -28,7 +27,6 @@ from sqlalchemy.sql.compiler import Compiled
 from meisa_cdc.core.contact import Claim, Staged
 from meisa_cdc.state.bulk import among, bound
 from meisa_cdc.state.failures import translated
-from meisa_cdc.state.rows import dumps, loads
 
 #: Keys or addresses a batch of the iterators.
 PAGE = 1000
@@ -39,22 +37,24 @@ SHOWN = 200
 PLACE = "The temporary file of this pass"
 #: In place of a mapping: the key is looked at, whatever was observed.
 _TOUCHED = 0
+_ROW, _HAD_ROW = 1, 2
 
 _staged = Table(
     "staged",
     MetaData(),
     Column("key", Text, primary_key=True),
     Column("mapping", Integer, primary_key=True, autoincrement=False),
-    Column("row", Integer, nullable=False),
-    Column("had_row", Integer, nullable=False),
-    Column("email", Text, nullable=False),
+    # Bits: _ROW, _HAD_ROW.
+    Column("kind", Integer, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
-    Column("fields", Text),
-    Column("errors", Text),
-    Column("duplicate", Text, nullable=False),
+    # JSON; NULL stands for empty.
+    Column("fields", LargeBinary),
     Column("place", Integer),
+    Column("email", Text),
+    # JSON of what few rows have: errors, and the text about a duplicate.
+    Column("faults", LargeBinary),
     # The values of a second row with the key.
-    Column("clash", Text),
+    Column("clash", LargeBinary),
     Index("staged_email", "mapping", "email", sqlite_where=text("email <> ''")),
     sqlite_with_rowid=False,
 )
@@ -68,26 +68,28 @@ def _ready(statement: ClauseElement) -> Compiled:
     return statement.compile(dialect=_DIALECT)
 
 
+# What is bound for each row costs more than all else of it, so rare things share a column.
 _add = sqlite.insert(_staged).values(
-    {column.name: bindparam(column.name) for column in _staged.columns}
+    {column.name: bindparam(column.name) for column in _staged.columns if column is not _s.clash}
 )
 _PUT = str(
     _add.on_conflict_do_update(
         index_elements=[_s.key, _s.mapping],
-        set_={"clash": text("coalesce(clash, excluded.fields, '{}')")},
+        set_={"clash": text("coalesce(clash, excluded.fields, CAST('{}' AS BLOB))")},
     ).compile(dialect=sqlite.dialect())
 )
 _TOUCH = str(_add.on_conflict_do_nothing().compile(dialect=sqlite.dialect()))
 _CREATE = [_ready(CreateTable(_staged)), *(_ready(CreateIndex(each)) for each in _staged.indexes)]
+_HAS_ROW = text(f"kind & {_ROW}")
 _DROP = _ready(delete(_staged).where(_s.mapping == bindparam("mapping")))
 _HAVING = _ready(
     select(_s.key).where(
-        _s.mapping == bindparam("mapping"), _s.row == 1, among(_s.key, "keys", file=True)
+        _s.mapping == bindparam("mapping"), _HAS_ROW, among(_s.key, "keys", file=True)
     )
 )
 _NEW_KEYS = _ready(
     select(_s.key)
-    .where(_s.mapping == bindparam("mapping"), _s.row == 1, _s.had_row == 0)
+    .where(_s.mapping == bindparam("mapping"), _s.kind == _ROW)
     .where(_s.key > bindparam("after"))
     .order_by(_s.key)
     .limit(PAGE)
@@ -175,8 +177,20 @@ class TemporarySpool:
     def contacts(self, size: int = 500) -> Iterator[Sequence[tuple[str, dict[str, Staged]]]]:
         """Yield batches of (key, observation by mapping) in code point order of the keys."""
         names = {number: name for name, number in self._numbers.items()}
-        groups = groupby(self._all(), itemgetter(0))
-        while batch := [(key, _observations(rows, names)) for key, rows in islice(groups, size)]:
+        batch: list[tuple[str, dict[str, Staged]]] = []
+        before: str | None = None
+        staged: dict[str, Staged] = {}
+        for row in self._all():
+            key, number = row[:2]
+            if key != before:
+                if len(batch) == size:
+                    yield batch
+                    batch = []
+                before, staged = key, {}
+                batch.append((key, staged))
+            if number != _TOUCHED:
+                staged[names[number]] = _staged_of(row)
+        if batch:
             yield batch
 
     def _all(self) -> Iterator[tuple[Any, ...]]:
@@ -223,46 +237,42 @@ def _connect() -> sqlite3.Connection:
 
 
 def _row(key: str, mapping: int, staged: Staged, email: str) -> tuple[Any, ...]:
+    values, errors, fingerprint, row, had_row, duplicate, place = staged
     return (
         key,
         mapping,
-        staged.row,
-        staged.had_row,
-        email,
-        staged.fingerprint,
-        dumps(dict(staged.values)) if staged.values else None,
-        dumps(dict(staged.errors)) if staged.errors else None,
-        staged.duplicate,
-        staged.place,
-        None,
+        row * _ROW + had_row * _HAD_ROW,
+        fingerprint,
+        orjson.dumps(values) if values else None,
+        place,
+        email or None,
+        orjson.dumps([errors or {}, duplicate]) if errors or duplicate else None,
     )
-
-
-def _observations(rows: Iterable[tuple[Any, ...]], names: dict[int, str]) -> dict[str, Staged]:
-    return {names[row[1]]: _staged_of(row) for row in rows if row[1] != _TOUCHED}
 
 
 def _staged_of(stored: tuple[Any, ...]) -> Staged:
     # By position: a name a column would cost more than all the rest.
-    _, _, row, had_row, _, fingerprint, fields, errors, duplicate, place, clash = stored
+    _, _, kind, fingerprint, fields, place, _, faults, clash = stored
+    row, had_row = kind & _ROW == _ROW, kind & _HAD_ROW == _HAD_ROW
+    values = orjson.loads(fields) if fields else {}
+    if faults is None and clash is None:
+        return Staged(values, {}, fingerprint, row, had_row, "", place)
+    errors, duplicate = orjson.loads(faults) if faults else ({}, "")
     return Staged(
-        loads(fields) if fields else {},
-        _errors(errors) if errors else {},
+        values,
+        {name: (code, text) for name, (code, text) in errors.items()},
         fingerprint,
-        row == 1,
-        had_row == 1,
-        duplicate or (_both(fields or "{}", clash) if clash else ""),
+        row,
+        had_row,
+        duplicate or (_both(fields or b"{}", clash) if clash else ""),
         place,
     )
 
 
-def _errors(stored: str) -> dict[str, tuple[str, str]]:
-    return {name: (code, text) for name, (code, text) in loads(stored).items()}
-
-
-def _both(one: str, other: str) -> str:
+def _both(one: bytes, other: bytes) -> str:
     return f"the key occurs more than once: {_short(one)} and {_short(other)}"
 
 
-def _short(values: str) -> str:
+def _short(fields: bytes) -> str:
+    values = fields.decode()
     return values if len(values) <= SHOWN else values[:SHOWN] + "…"

@@ -27,6 +27,8 @@ class Addresses:
     read: bool
     #: Whether identity, once it was read, has this contact.
     still_there: StillThere
+    #: Before this pass nobody was on record: whoever is now was seen in it.
+    nobody: bool = False
 
     def claims(
         self, batch: Sequence[tuple[str, dict[str, Staged]]], known: Dict[str, Contact]
@@ -47,7 +49,7 @@ class Addresses:
 
     def touch_contested(self) -> None:
         """Look also at contacts that were not read anew whose address somebody else now uses."""
-        if not self.read or not self.contacts.counts().contacts:
+        if not self.read or self.nobody:
             return
         for addresses in self.spool.emails(self.identity):
             claims = self.contacts.claims(addresses)
@@ -128,6 +130,8 @@ class Addresses:
         return seen.get(key) or email_key(contact.email)
 
     def _stored(self, addresses: Sequence[str]) -> list[Claim]:
+        if self.nobody:
+            return []
         stored = self.contacts.claims(addresses)
         if not self.read:
             return stored

@@ -55,11 +55,13 @@ class Handovers:
 
     def decide(self, key: str, contact: Contact | None) -> Settled:
         """Return what to store of a contact."""
-        if key not in self._left:
+        left = self._left.get(key)
+        if left is None:
             settled = Settled(contact=None)
         else:
             settled = self._decide(key, contact)
-            self._taken.update(_taken_by(settled.contact, self._left[key]))
+            if left:
+                self._taken.update(_taken_by(settled.contact, left))
         after = settled.contact or contact
         if key not in self._taken or after is None:
             return settled
@@ -85,6 +87,8 @@ class Judge:
     first_load: bool
     #: Epoch seconds of the pass.
     now: float
+    #: Before this pass no contact was on record.
+    nobody: bool = False
     #: Field that nothing yields at present -> mappings that did when they were read last.
     unmapped: Dict[str, Collection[str]] = field(default_factory=dict)
     #: Every mapping on record.
@@ -110,13 +114,17 @@ class Judge:
             identity=identity,
             read=identity in self.captured.complete and identity not in self._held_for_all,
             still_there=self.captured.has,
+            nobody=self.nobody and identity in self.captured.complete,
         )
+
+    def _load(self, keys: Sequence[str]) -> Dict[str, Contact]:
+        return {} if self.nobody else self.contacts.load(keys)
 
     def comparisons(self) -> Iterator[tuple[Comparison, Contact | None]]:
         """Yield each contact's comparison beside the contact as stored, in order of the keys."""
         addresses = self.addresses()
         for batch in self.spool.contacts(BATCH):
-            known = self.contacts.load([key for key, _ in batch])
+            known = self._load([key for key, _ in batch])
             claims = addresses.claims(batch, known)
             for key, staged in batch:
                 contact = known.get(key)
@@ -131,7 +139,7 @@ class Judge:
         addresses = self.addresses()
         for batch in self.spool.contacts(BATCH):
             keys = [key for key, _ in batch]
-            claims = addresses.claims(batch, self.contacts.load(keys))
+            claims = addresses.claims(batch, self._load(keys))
             decide = self._decider(dict(batch), claims, self._released(keys), unreleased)
             handovers = Handovers(decide, claims, contested)
             self.contacts.settle(handovers.in_order(keys), handovers.decide, now=self.now)
@@ -142,7 +150,7 @@ class Judge:
         addresses = self.addresses()
         for batch in self.spool.contacts(BATCH):
             keys = [key for key, _ in batch]
-            claims = addresses.claims(batch, self.contacts.load(keys))
+            claims = addresses.claims(batch, self._load(keys))
 
             def decide(
                 key: str,

@@ -57,8 +57,11 @@ class Observer:
         errors: dict[str, tuple[str, str]] = {}
         for place, column, read in self._fields:
             raw = row[place]
+            if raw is None:
+                values[column] = None
+                continue
             try:
-                values[column] = None if raw is None else read(raw)
+                values[column] = read(raw)
             except InvalidValue as error:
                 errors[column] = (error.code, error.message)
         return values, errors

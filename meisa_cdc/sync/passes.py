@@ -164,6 +164,8 @@ class Passes:
             marks=marks.stored(self.state, self.mappings),
         )
         arrived.count(remembered)
+        # Who is on record, and whether identity has them, only admitting a pass changes.
+        counts = self.state.counts()
         unmapped = self.state.note(UNMAPPED) or ()
         introduce(captured, records, unmapped)
         judging = Judge(
@@ -173,6 +175,7 @@ class Passes:
             spool=spool,
             first_load=not self.state.first_load_done(),
             now=self.clock.now(),
+            nobody=counts.contacts == 0,
             unmapped=lately_unmapped(captured, records),
             recorded=frozenset(records),
         )
@@ -184,7 +187,7 @@ class Passes:
             guard=self.guard,
             windows=self.windows,
             usage=self.state.usage(max(window.count for window in self.windows)),
-            counts=self.state.counts(),
+            counts=counts,
             records=records,
             recorded=self.state.holds(),
             unmapped=unmapped,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping as Dict, Sequence
 from dataclasses import dataclass, field
 
-from meisa_cdc.core.contact import EMAIL, Staged
+from meisa_cdc.core.contact import EMAIL, Fields, Staged
 from meisa_cdc.core.diff import Invalid
 from meisa_cdc.core.errors import InvalidValue
 from meisa_cdc.core.mapping import Mapping
@@ -89,7 +89,7 @@ class Stream:
         key, row, place = parsed
         values, errors = self.observer.observe(row)
         staged = Staged(values, errors, print_of_row, True, had_row, "", place)  # noqa: FBT003
-        return key, staged, self._address(staged)
+        return key, staged, self._address(values)
 
     def _keyed(self, batch: Iterable[Sequence[object]]) -> Iterator[Parsed]:
         key, placed = self.observer.key, self.placed
@@ -151,10 +151,9 @@ class Stream:
         text = f"the key has more than one row: {told(values.items())}, and another"
         return Staged(duplicate=text, had_row=record.row, values=values)
 
-    def _address(self, staged: Staged) -> str:
-        if self.mapping.name != self.captured.identity:
-            return ""
-        email = staged.values.get(EMAIL)
+    def _address(self, values: Fields) -> str:
+        # No other mapping has this column.
+        email = values.get(EMAIL)
         return email_key(email) if isinstance(email, str) else ""
 
     def miss(self, batches: Iterable[Sequence[Absent]]) -> None:
