@@ -143,13 +143,11 @@ class Tallies:
             mapping = reading.mapping.name
             self.created[mapping] += 1
             self._brought[tuple(fields)] += 1
-            seen = comparison.observed.get(mapping)
-            if seen is not None and seen.fingerprint:
-                # All of it is new, so that what stands for the row stands for what it brings.
-                self._hashes[mapping].update(f"{key}\0".encode() + seen.fingerprint)
-            else:
-                lines = [(name, _unordered(new)) for name, new in sorted(fields.items())]
-                self._hash(mapping, key, lines)
+            lines = [
+                (name, None, _unordered(new) if isinstance(new, NESTED) else new)
+                for name, new in sorted(fields.items())
+            ]
+            self._hash(mapping, key, lines)
         if len(comparison.firsts) == 1 and len(fields) == 1:
             self.sole.update(fields.keys())
 

@@ -140,4 +140,4 @@ def figures(comparison: Comparison) -> object:
     tallies = Tallies(dict.fromkeys((PEOPLE, PLAN, TAGS), ""))
     tallies.add(comparison, was_present=False)
     counted = (tallies.by_field, tallies.sole, tallies.requests, tallies.changed, tallies.created)
-    return counted, tallies.invalid
+    return counted, tallies.invalid, tallies.digest_of_all()
