@@ -105,7 +105,7 @@ def _print(session: Session, seen: "LogSetup") -> None:
             session.output.text("\nset lock_timeout = 0;")
         if step.why != told:
             session.output.text(f"\n-- {step.why}")
-        session.output.text(step.sql)
+        session.output.text(step.shown or step.sql)
         told = step.why
 
 

@@ -12,6 +12,9 @@ MOST_CHANGES = 100_000
 #: The same of the bytes that they take.
 MOST_BYTES = 64 * 2**20
 TOO_MANY = FullScan(reason=f"more than {MOST_CHANGES:,} rows changed, or 64 MB", advice="")
+OVERFLOWED = FullScan(
+    reason="the log of changed rows was full for a while", advice="Let meisa-cdc run all the time."
+)
 #: Full name of a table -> columns.
 Columns = Dict[str, Collection[str]]
 

@@ -130,13 +130,17 @@ class AppDatabase:
 
     def watch(self) -> "Watch":
         """Return what looks whether the log of changed rows has something new."""
-        from meisa_cdc.source.watching import LogWatch, NoWatch
+        from meisa_cdc.source.watching import LogWatch
 
         if self.dialect is SQLITE:
             from meisa_cdc.source.sqlite_watching import SqliteWatch
 
             return SqliteWatch(self.url, self.log, lambda: self._acknowledged)
-        return LogWatch(self.url, self.log) if self.dialect is POSTGRESQL else NoWatch()
+        if self.dialect is MYSQL:
+            from meisa_cdc.source.mysql_watching import MysqlWatch
+
+            return MysqlWatch(self.url, self.log)
+        return LogWatch(self.url, self.log)
 
     def calculated_key(self, mapping: Mapping) -> str:
         """Return the expression that makes the key, where rows are restricted by it; else "".
@@ -180,7 +184,7 @@ class AppDatabase:
         from meisa_cdc.source.catalogue import write_rights
 
         log = Names(name=self.log)
-        return write_rights(self.url, ours={*ours, log.changes, log.log})
+        return write_rights(self.url, ours={*ours, log.changes, log.log, log.room, log.standing})
 
     def tables(self) -> "list[Table]":
         """Return the tables that are seen without naming a schema. Raises SourceUnavailable."""

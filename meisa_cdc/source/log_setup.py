@@ -7,9 +7,8 @@ from typing import Any, Protocol
 from sqlalchemy import URL
 
 from meisa_cdc.core.captures import LOG
-from meisa_cdc.core.errors import SourceRefused
 from meisa_cdc.core.mapping import Mapping
-from meisa_cdc.source import slot_setup, sqlite_setup
+from meisa_cdc.source import mysql_setup, slot_setup, sqlite_setup
 from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.dialects import POSTGRESQL, SQLITE
 from meisa_cdc.source.needs import Need
@@ -145,7 +144,7 @@ def look(database: AppDatabase, mappings: Iterable[Mapping], by: str | None = No
         return PostgresLogSetup(database=database, seen=slot_setup.look(database, mappings, by))
     if database.dialect is SQLITE:
         return sqlite_setup.look(database, mappings, by)
-    raise SourceRefused(f"{database.dialect.title} keeps no log of changed rows that we can read.")
+    return mysql_setup.look(database, mappings, by)
 
 
 def kept_by(database: AppDatabase) -> str:

@@ -1,5 +1,7 @@
 """MySQL and MariaDB: how mappings are read; rows are streamed."""
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,12 +10,17 @@ from sqlalchemy import URL
 
 from meisa_cdc.core.errors import MappingFailed
 from meisa_cdc.core.mapping import Column
+from meisa_cdc.source.affected.answers import Catalogue
+from meisa_cdc.source.affected.imaging import NUMBERED as PLACE
+from meisa_cdc.source.changelog import ChangeLog
+from meisa_cdc.source.mysql_catalogue import MysqlCatalogue, follows
 from meisa_cdc.source.mysql_hashing import MysqlHashing, Shape
 from meisa_cdc.source.mysql_transaction import MySqlTransaction, code_of, said
+from meisa_cdc.source.mysql_trigger_log import log_before
 from meisa_cdc.source.mysql_types import family
 from meisa_cdc.source.restricting import AS_ONE, Way
 from meisa_cdc.source.session import BATCH, Rows
-from meisa_cdc.source.statements import Approved, Dress, around, check_literal
+from meisa_cdc.source.statements import Approved, Dress, Statement, around, check_literal
 
 #: The server's own limit, as a multiple of the mapping's: it counts the time that we need, too.
 SLACK = 60
@@ -25,9 +32,14 @@ NO_RIGHT = frozenset({1044, 1142, 1143, 1370})
 class MysqlSession:
     """Reads mappings in one transaction, one after the other."""
 
-    def __init__(self, url: URL, _log: str) -> None:
+    def __init__(self, url: URL, log: str) -> None:
+        self.log: ChangeLog | None = None
+
+        def look(transaction: MySqlTransaction) -> None:
+            self.log = log_before(transaction, url, log)
+
         # First: it refuses where there is no driver to import from.
-        self._transaction = MySqlTransaction(url)
+        self._transaction = MySqlTransaction(url, before=look)
         from pymysql.cursors import SSCursor
 
         self._connection = self._transaction.connection
@@ -36,8 +48,8 @@ class MysqlSession:
         self._writer = self._connection.cursor()
         self._shapes: dict[tuple[str, str], Shape] = {}
         self.hashing = MysqlHashing(self, self._transaction.version)
-        self.tracing = None
-        self.log = None
+        self._catalogue = MysqlCatalogue(self._transaction.execute)
+        self.tracing = self if follows(self._transaction) else None
 
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:
@@ -113,18 +125,24 @@ class MysqlSession:
             while batch := self._fetched(cursor):
                 yield batch
         finally:
-            self._close(cursor)
+            self._transaction.end(cursor)
 
     def _fetched(self, cursor: Any) -> list[tuple[Any, ...]]:
         with self._transaction.limit():
             return list(cursor.fetchmany(BATCH))
 
-    def _close(self, cursor: Any) -> None:
-        """Read what is left, or the connection could not be used again."""
-        result = cursor._result  # noqa: SLF001 - it would read on from a connection that is gone
-        if result is not None and not self._connection.open:
-            result.unbuffered_active = False
-        cursor.close()
+    def catalogue(self, tables: Sequence[str], functions: Sequence[str]) -> Catalogue:
+        """Return what the database says of names in a query."""
+        return self._catalogue.catalogue(tables, functions)
+
+    def answers(self, statement: Statement) -> Rows:
+        """Yield batches of the rows of a query of ours; only inside `statement`."""
+
+        def value(place: re.Match[str]) -> str:
+            found = statement.values[int(place[1]) - 1]
+            return self._literal(json.dumps(found) if isinstance(found, list) else found)
+
+        yield list(self._transaction.streamed(PLACE.sub(value, statement.text), BATCH))
 
     def way(self, _approved: Approved, _keys: Sequence[str], _chunks: int) -> Way:
         """Return the one way there is."""

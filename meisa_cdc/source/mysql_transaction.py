@@ -1,7 +1,7 @@
 """MySQL and MariaDB: one consistent, read-only transaction on a connection of its own."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -64,10 +64,18 @@ def code_of(error: BaseException) -> int:
 class MySqlTransaction(Transaction):
     """On MySQL or MariaDB."""
 
-    def __init__(self, url: URL, *, patience: float = GRACE) -> None:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        patience: float = GRACE,
+        before: Callable[["MySqlTransaction"], None] | None = None,
+    ) -> None:
+        """Begin; `before` is called just before the snapshot is taken."""
         # The driver answers some broken connections with the system's errors.
         self.errors = (pymysql_or_refusal().MySQLError, OSError)
         self._url = url
+        self._before = before
         # Our limit is the first one: the server's own counts the time that we need, too.
         super().__init__(url, connect(url), patience=patience, grace=0.0)
 
@@ -84,9 +92,14 @@ class MySqlTransaction(Transaction):
             f"set session lock_wait_timeout = {LOCK_TIMEOUT}",
             "set session group_concat_max_len = 1048576, sql_select_limit = default",
             "set session transaction isolation level repeatable read",
-            "start transaction with consistent snapshot, read only",
         ):
             self.execute(statement)
+        if not self.maria:
+            # What the server remembers of tables may be a day old.
+            self.execute("set session information_schema_stats_expiry = 0")
+        if self._before is not None:
+            self._before(self)
+        self.execute("start transaction with consistent snapshot, read only")
         ((connection, zone, found),) = self.execute(
             "select connection_id(), @@session.time_zone, @@session.sql_mode"
         )
@@ -106,6 +119,31 @@ class MySqlTransaction(Transaction):
             cursor.execute(text)
             found: Sequence[tuple[Any, ...]] = cursor.fetchall()
             return found
+
+    def streamed(self, text: str, size: int) -> Iterator[Sequence[Any]]:
+        """Yield the rows of a query of ours, so many fetched at once."""
+        from pymysql.cursors import SSCursor
+
+        cursor = self.connection.cursor(SSCursor)
+        try:
+            with self.limit():
+                cursor.execute(text)
+            while batch := self._fetched(cursor, size):
+                yield from batch
+        finally:
+            self.end(cursor)
+
+    def _fetched(self, cursor: Any, size: int) -> Sequence[Sequence[Any]]:
+        with self.limit():
+            found: Sequence[Sequence[Any]] = cursor.fetchmany(size)
+            return found
+
+    def end(self, cursor: Any) -> None:
+        """Read what is left, or the connection could not be used again."""
+        result = cursor._result  # noqa: SLF001 - it would read on from a connection that is gone
+        if result is not None and not self.connection.open:
+            result.unbuffered_active = False
+        cursor.close()
 
     def _cancel(self) -> None:
         """Ask the server, on a connection beside this one, to end what runs."""

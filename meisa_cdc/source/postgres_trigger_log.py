@@ -21,7 +21,15 @@ from sqlalchemy import URL
 from meisa_cdc.core.changelog import Visible
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.source.affected.answers import FullScan
-from meisa_cdc.source.changelog import MOST_CHANGES, TOO_MANY, Columns, Kept, Standing, Told
+from meisa_cdc.source.changelog import (
+    MOST_CHANGES,
+    OVERFLOWED,
+    TOO_MANY,
+    Columns,
+    Kept,
+    Standing,
+    Told,
+)
 from meisa_cdc.source.dialects import POSTGRESQL
 from meisa_cdc.source.postgres_transaction import (
     PostgresTransaction,
@@ -35,9 +43,6 @@ from meisa_cdc.source.trigger_names import VERSION, Names
 from meisa_cdc.source.trigger_rows import Gathered
 
 SET_UP_ANEW = "Run `meisa-cdc capture setup --by triggers` again."
-OVERFLOWED = FullScan(
-    reason="the log of changed rows was full for a while", advice="Let meisa-cdc run all the time."
-)
 WHERE = """
 select n.nspname::text from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

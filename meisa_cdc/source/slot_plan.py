@@ -35,6 +35,8 @@ class Step:
     sql: str
     #: For people.
     why: str
+    #: As a client takes it at its prompt, where that is not `sql`.
+    shown: str = ""
     #: It makes or drops a slot; otherwise it alters the app database.
     of_slot: bool = False
 

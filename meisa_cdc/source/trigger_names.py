@@ -45,3 +45,28 @@ class Names:
             "places": f"{self.name}_places",
             "missed": f"{self.name}_missed",
         }
+
+    @property
+    def note(self) -> str:
+        """On MySQL, the procedure that triggers call to write to the log."""
+        return f"{self.name}_note"
+
+    @property
+    def standing(self) -> str:
+        """On MySQL, the procedure that says what triggers and tables are there."""
+        return f"{self.name}_standing"
+
+    @property
+    def room(self) -> str:
+        """On MySQL, the table of numbers beyond which nothing is written."""
+        return f"{self.name}_room"
+
+    def parts(self) -> dict[str, str]:
+        """Return the names of all tables and procedures on MySQL."""
+        return {
+            "changes": self.changes,
+            "log": self.log,
+            "room": self.room,
+            "note": self.note,
+            "standing": self.standing,
+        }

@@ -83,14 +83,3 @@ class LogWatch:
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
-
-
-class NoWatch:
-    """Looks at nothing: there is no log."""
-
-    def moved(self) -> bool:
-        """Tell that there is nothing."""
-        return False
-
-    def close(self) -> None:
-        """Do nothing."""

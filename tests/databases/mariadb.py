@@ -182,6 +182,8 @@ def _serve(
             f"--port={port}",
             f"--socket={folder / 'socket'}",
             f"--pid-file={folder / 'pid'}",
+            # A server that starts removes what others have in a folder for temporary tables.
+            f"--tmpdir={data}",
             *options,
         ],
         account=account,

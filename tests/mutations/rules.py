@@ -4,6 +4,7 @@ from tests.mutations.derivation import DERIVATION
 from tests.mutations.log import LOG_RULES
 from tests.mutations.rule import Rule
 from tests.mutations.trigger_log import TRIGGER_LOG
+from tests.mutations.trigger_log_mariadb import TRIGGER_LOG_MARIADB
 from tests.mutations.trigger_log_sqlite import TRIGGER_LOG_SQLITE
 
 CORE, SYNC, STATE = "meisa_cdc/core/", "meisa_cdc/sync/", "meisa_cdc/state/"
@@ -18,6 +19,7 @@ RULES = (
     *LOG_RULES,
     *TRIGGER_LOG,
     *TRIGGER_LOG_SQLITE,
+    *TRIGGER_LOG_MARIADB,
     # ---- capture
     Rule(
         name="capture: what was read before a mapping failed does not count",

@@ -22,6 +22,8 @@ class Shape:
     loose: Collection[str] = ()
     #: Columns whose equal values may have different texts, such as 1.0 and 1.00; those, too.
     spelled: Collection[str] = ()
+    #: Columns of which changed rows tell only whether they changed.
+    blind: Collection[str] = ()
     #: Columns that conditions on them say nothing about, since their values may be compared in
     #: another way than the images of them.
     opaque: Collection[str] = ()
@@ -80,12 +82,23 @@ class Bound:
     name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRows:
+    """A parameter: columns of changed rows, as an array of arrays of texts."""
+
+    #: Full name of the table.
+    table: str
+    #: CHANGED or OLD.
+    which: str
+    columns: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Since:
     """A parameter: the place in a log behind which its images count."""
 
 
-Parameter: TypeAlias = Images | Bound | Since
+Parameter: TypeAlias = Images | ImageRows | Bound | Since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from meisa_cdc.source.affected.answers import (
     Bound,
     Derivation,
     FullScan,
+    ImageRows,
     Images,
     KeyColumns,
     KeyQuery,
@@ -160,8 +161,17 @@ def _statement(
             table, column = parameter.table, parameter.column
             images = _images(changes[table], parameter.which)
             values.append([_value(table, image, column) for image in images])
+        elif isinstance(parameter, ImageRows):
+            values.append(_rows(parameter, _images(changes[parameter.table], parameter.which)))
         elif isinstance(parameter, Since):
             raise Beyond(UNASKED)
         else:
             values.append(bound[parameter.name])
     return Statement(text=query.text, values=values)
+
+
+def _rows(parameter: ImageRows, images: Iterator[Image]) -> list[tuple[str | None, ...]]:
+    """Return the columns of images, none of them twice."""
+    table = parameter.table
+    rows = (tuple(_value(table, each, name) for name in parameter.columns) for each in images)
+    return list(dict.fromkeys(rows))

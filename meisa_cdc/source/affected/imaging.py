@@ -1,11 +1,22 @@
 """How images of changed rows, and what is bound, are written in each kind of SQL."""
 
+import re
 from collections.abc import Callable, Mapping as Dict, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from meisa_cdc.source.affected.answers import OLD, Bound, Images, Parameter, Shape, Since
+from meisa_cdc.source.affected.answers import (
+    OLD,
+    Bound,
+    ImageRows,
+    Images,
+    Parameter,
+    Shape,
+    Since,
+)
 
+#: A placeholder with a number, where we write the values into the text ourselves.
+NUMBERED = re.compile(r"\?(\d+)")
 #: Returns what stands for a parameter.
 Place: TypeAlias = Callable[[Parameter], str]
 #: What a log that SQLite keeps calls the place of an image, and whether it is one from before.
@@ -24,6 +35,8 @@ class Imaging:
     #: Whether other tables and their old images are joined in queries of their own, each in the
     #: order in which conditions lead from the changed rows; otherwise a union of both is joined.
     apart: bool = False
+    #: What encloses names.
+    quote: str = '"'
 
 
 def imaging_of(grammar: str) -> Imaging:
@@ -31,9 +44,9 @@ def imaging_of(grammar: str) -> Imaging:
     return KINDS.get(grammar, BLANK)
 
 
-def quoted(name: str) -> str:
+def quoted(name: str, quote: str = '"') -> str:
     """Return a name in quotes."""
-    return '"' + name.replace('"', '""') + '"'
+    return quote + name.replace(quote, quote * 2) + quote
 
 
 def _from_arrays(shape: Shape, kind: str, columns: Sequence[str], place: Place) -> str:
@@ -55,6 +68,20 @@ def _from_log(shape: Shape, kind: str, columns: Sequence[str], place: Place) -> 
     return f"select {named} from {shape.kept} as i where {since}{old}"  # noqa: S608 - names from the catalogue
 
 
+def _from_json(shape: Shape, kind: str, columns: Sequence[str], place: Place) -> str:
+    """Return the rows of one array of arrays; columns that nobody may look at are left NULL."""
+    told = tuple(each for each in columns if each not in shape.blind)
+    types = {"int8": "bigint unsigned"}
+    declared = ", ".join(
+        f"`{each}` {types.get(shape.columns[each], shape.columns[each])} path '$[{number}]'"
+        for number, each in enumerate(told)
+    )
+    rows = place(ImageRows(table=shape.name, which=kind, columns=told))
+    names = ", ".join(f"i.`{each}`" if each in told else "null" for each in columns)
+    declared = declared or "one int path '$'"
+    return f"select {names} from json_table({rows}, '$[*]' columns ({declared})) as i"  # noqa: S608 - names from the catalogue
+
+
 def _nowhere(_shape: Shape, _kind: str, _columns: Sequence[str], _place: Place) -> str:
     return ""
 
@@ -66,5 +93,8 @@ def _named(_number: int, parameter: Parameter) -> str:
 BLANK = Imaging(placeholder=_named, images=_nowhere)
 KINDS: Dict[str, Imaging] = {
     "postgres": Imaging(placeholder=lambda number, _: f"${number}", images=_from_arrays),
+    "mysql": Imaging(
+        placeholder=lambda number, _: f"?{number}", images=_from_json, apart=True, quote="`"
+    ),
     "sqlite": Imaging(placeholder=lambda number, _: f"?{number}", images=_from_log, apart=True),
 }

@@ -18,6 +18,10 @@ AGGREGATED = FullScan(
     reason="the key comes from an aggregate",
     advice="Group by the key.",
 )
+BLIND = FullScan(
+    reason="it would have to be followed through a column that is no integer",
+    advice="Take the key, and what joins tables, from columns of integers.",
+)
 CUT = FullScan(
     reason="a LIMIT picks among the rows of all keys",
     advice="Remove it, or number the rows with PARTITION BY the key.",

@@ -52,6 +52,34 @@ PLAIN = (
     exp.DataType,
     exp.DataTypeParam,
 )
+#: On MySQL, where expressions may fail or be written back otherwise, fewer.
+PLAIN_ON_MYSQL = (
+    exp.Column,
+    exp.Identifier,
+    exp.Literal,
+    exp.Boolean,
+    exp.Null,
+    exp.Placeholder,
+    exp.Paren,
+    exp.Tuple,
+    exp.And,
+    exp.Or,
+    exp.Not,
+    exp.Is,
+    exp.In,
+    exp.Between,
+    exp.EQ,
+    exp.NEQ,
+    exp.LT,
+    exp.LTE,
+    exp.GT,
+    exp.GTE,
+    exp.NullSafeEQ,
+    exp.NullSafeNEQ,
+    exp.Coalesce,
+    exp.Nullif,
+    exp.Concat,
+)
 COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 #: Of a comparison's sides: NULL in one of the columns makes the whole NULL.
 STRICT = (
@@ -107,11 +135,15 @@ CLOCKS = (
     exp.Localtimestamp,
     exp.Rand,
     exp.Uuid,
+    exp.UtcDate,
+    exp.UtcTime,
+    exp.UtcTimestamp,
 )
 _UNSTEADY = """
-    age array_sample array_shuffle clock_timestamp gen_random_uuid getdate julianday newid now
-    random random_normal randomblob statement_timestamp sysdate timeofday transaction_timestamp
-    unix_timestamp utc_date utc_time utc_timestamp uuid_generate_v4 uuidv4 uuidv7
+    age array_sample array_shuffle clock_timestamp connection_id curdate curtime found_rows
+    gen_random_uuid getdate julianday newid now random random_bytes random_normal randomblob
+    statement_timestamp sys_guid sysdate timeofday transaction_timestamp unix_timestamp utc_date
+    utc_time utc_timestamp uuid uuid_generate_v4 uuid_short uuidv4 uuidv7
 """
 #: Functions of a time, or of this moment where they are given none.
 TIMES = frozenset({"date", "time", "datetime", "unixepoch"})
@@ -119,8 +151,20 @@ TIMES = frozenset({"date", "time", "datetime", "unixepoch"})
 UNSTEADY = frozenset(_UNSTEADY.split())
 
 
+def _is_plain_on_mysql(expression: Expr) -> bool:
+    """Tell whether an expression may be taken over there."""
+    return all(
+        isinstance(node, PLAIN_ON_MYSQL)
+        # The one is an escape, the other a placeholder of ours.
+        and not (isinstance(node, exp.Literal) and any(each in node.name for each in "\\?"))
+        for node in expression.walk()
+    )
+
+
 def is_plain(expression: Expr, functions: Collection[str], grammar: str) -> bool:
     """Tell whether an expression may be taken over; `functions` are plain ones by name."""
+    if grammar == "mysql":
+        return _is_plain_on_mysql(expression)
     return all(
         (isinstance(node, PLAIN) and not (grammar == "sqlite" and _is_strange(node)))
         or (isinstance(node, exp.Anonymous) and called(node) in functions)

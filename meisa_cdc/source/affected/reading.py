@@ -12,6 +12,7 @@ from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.optimizer.qualify import qualify
 
 from meisa_cdc.source.affected.answers import Beyond, Catalogue, FullScan, Shape
+from meisa_cdc.source.affected.mysql_reading import refuse_mysql
 from meisa_cdc.source.affected.plain import called, queries_in
 
 _ROW_FUNCTIONS = """
@@ -65,6 +66,8 @@ def read(text: str, grammar: str, catalogue: Catalogue) -> Reading:
         if grammar == "sqlite" and STRING.search(text):
             raise _beyond("it casts to STRING, which SQLite takes for a number", "Cast to TEXT.")
         tree = _parsed(text, grammar)
+        if grammar == "mysql":
+            refuse_mysql(text, tree, catalogue)
         _refuse(tree, catalogue)
         tables = _number_tables(tree, catalogue)
         schema = MappingSchema(

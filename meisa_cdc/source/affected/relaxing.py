@@ -20,6 +20,7 @@ from meisa_cdc.source.affected.answers import Beyond, Catalogue, FullScan
 from meisa_cdc.source.affected.branches import Branch, Condition, Group, Known, Source
 from meisa_cdc.source.affected.knowing import (
     AGGREGATED,
+    BLIND,
     CALCULATED,
     CUT,
     WINDOWED,
@@ -97,7 +98,10 @@ class Relaxation:
         columns, self._spelled[name] = shape.columns, shape.spelled
         self._opaque[name], self._types[name] = shape.opaque, columns
         source = Source(name=name, table=node.name, types=columns, changed=seek, group=group)
-        known = tuple((each, exp.column(each, table=name, quoted=True)) for each in columns)
+        known = tuple(
+            (each, BLIND if each in shape.blind else exp.column(each, table=name, quoted=True))
+            for each in columns
+        )
         return [Branch(sources=(source,), columns=known)]
 
     def _calculated(self, node: Expr, scope: Scope, group: Group, *, seek: bool) -> list[Branch]:

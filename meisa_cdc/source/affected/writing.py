@@ -119,9 +119,16 @@ class _Writing:
 
     def _relation(self, table: str, kind: str, columns: Sequence[str]) -> str:
         shape = self._tables[table]
-        names = ", ".join(map(quoted, columns))
+        names = ", ".join(map(self._quoted, columns))
         images = self._imaging.images(shape, kind, columns, self._place) or "…"
-        return f"{image_name(shape.name, kind)} ({names}) as ({images})"
+        return f"{self._image_name(shape.name, kind)} ({names}) as ({images})"
+
+    def _image_name(self, table: str, kind: str) -> str:
+        """Return the name of the relation that holds images of a table."""
+        return self._quoted(f"{kind} {table.replace(self._imaging.quote, '')}")
+
+    def _quoted(self, name: str) -> str:
+        return quoted(name, self._imaging.quote)
 
     def _place(self, parameter: Parameter) -> str:
         if parameter not in self._parameters:
@@ -133,7 +140,7 @@ class _Writing:
         where = "\n  and ".join(dict.fromkeys(map(self._written, found.conditions)))
         where = f"\nwhere {where}" if where else ""
         start = f"select distinct {self._written(found.key)} as external_id\nfrom "
-        changed = f"{image_name(self._tables[found.changed.table].name, CHANGED)} as "
+        changed = f"{self._image_name(self._tables[found.changed.table].name, CHANGED)} as "
         changed += found.changed.name
         if not self._apart:
             both = (self._both(each, needed) for each in found.others)
@@ -145,12 +152,12 @@ class _Writing:
 
     def _one(self, source: Source, old: bool) -> str:  # noqa: FBT001 - as it comes out of product
         name = self._tables[source.table].name
-        return f"{image_name(name, OLD) if old else name} as {source.name}"
+        return f"{self._image_name(name, OLD) if old else name} as {source.name}"
 
     def _both(self, source: Source, needed: Dict[tuple[str, str], list[str]]) -> str:
         shape = self._tables[source.table]
-        columns = ", ".join(map(quoted, needed[source.table, OLD]))
-        old = f"select {columns} from {image_name(shape.name, OLD)}"  # noqa: S608 - names from the catalogue
+        columns = ", ".join(map(self._quoted, needed[source.table, OLD]))
+        old = f"select {columns} from {self._image_name(shape.name, OLD)}"  # noqa: S608 - names from the catalogue
         if self._grammar == "postgres":
             # Without `offset 0` the planner would read the whole table, for want of another way
             # to look up rows in both parts.
@@ -177,8 +184,3 @@ def _by_ties(found: Settled) -> list[Source]:
         order.append(following)
         reached.add(following.name)
     return order
-
-
-def image_name(table: str, kind: str) -> str:
-    """Return the name of the relation that holds images of a table."""
-    return quoted(f"{kind} {table.replace(chr(34), '')}")
