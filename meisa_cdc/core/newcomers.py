@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 from meisa_cdc.core.contact import EMAIL, SOURCE, SOURCES, UNSET, Contact, Staged, field_of
 from meisa_cdc.core.fields import FieldChange, Reading
+from meisa_cdc.core.keys import trimmed
 from meisa_cdc.core.mapping import Priority
-from meisa_cdc.core.values import Value, trimmed
+from meisa_cdc.core.values import Value
 
 Seen = Iterable[tuple[Reading, Staged | None]]
 #: What one mapping brings: its reading, and the values by field.

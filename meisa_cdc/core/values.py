@@ -17,13 +17,7 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias, get_args
 
 from meisa_cdc.core.errors import InvalidValue
-from meisa_cdc.core.keys import (
-    MAX_EMAIL_LENGTH,
-    canonical_email,
-    canonical_key,
-    email_key,
-    trimmed,
-)
+from meisa_cdc.core.keys import MAX_EMAIL_LENGTH, canonical_email, canonical_key, email_key
 from meisa_cdc.core.spelling import moment_in, number_in, shortened, truth_in
 
 __all__ = [
@@ -43,7 +37,6 @@ __all__ = [
     "normal_form",
     "reader",
     "same",
-    "trimmed",
 ]
 
 Value: TypeAlias = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
