@@ -677,6 +677,7 @@ def test_check_says_what_is_missing_and_what_a_log_cannot_tell(desk: Desk) -> No
     assert any("no index on a column" in text for _, text in notes["contacts/code"])
     shown = desk.run("compile", "contacts/plan")
     assert shown.startswith("-- contacts/plan, capture log: as its config says\n")
+    assert "who stands in id, before or after" in shown
 
 
 def test_people_of_the_fixture_are_in_step(desk: Desk) -> None:
