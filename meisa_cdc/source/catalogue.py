@@ -183,7 +183,7 @@ def _some(names: list[str]) -> str:
 def _connected(url: URL) -> Iterator[Connection]:
     """Yield a connection for looking at the catalogue."""
     if dialect_of(url) is SQLITE:
-        from meisa_cdc.source.sqlite import connect
+        from meisa_cdc.source.sqlite_file import connect
 
         engine = create_engine("sqlite://", creator=lambda: connect(url), poolclass=NullPool)
     else:

@@ -3,28 +3,25 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 from typing import Any, Self
-from urllib.parse import quote
 
 from sqlalchemy import URL
 
-from meisa_cdc.core.errors import MappingError, MappingFailed, SettingsError, SourceUnavailable
+from meisa_cdc.core.errors import MappingError, MappingFailed, SourceUnavailable
 from meisa_cdc.core.mapping import Column
 from meisa_cdc.source.affected.answers import Catalogue
 from meisa_cdc.source.forbidden import forbidden_function
 from meisa_cdc.source.restricting import AS_ONE, Way
 from meisa_cdc.source.session import BATCH, Rows
 from meisa_cdc.source.sqlite_catalogue import catalogue_of
+from meisa_cdc.source.sqlite_file import connect, path_of, unavailable
 from meisa_cdc.source.sqlite_schema import SCHEMA, Schema, schema_of
 from meisa_cdc.source.sqlite_trigger_log import SqliteTriggerLog
 from meisa_cdc.source.statements import Approved, Dress, Statement, around
 from meisa_cdc.source.unreadable import text_or_unreadable
 from meisa_cdc.source.watchdog import Watchdog
 
-#: Seconds to wait for a writer that has the file locked.
-BUSY_TIMEOUT = 5.0
 #: Steps of SQLite's machine between two looks at the time limit.
 STEPS = 10_000
 #: Bytes of one value; also stops functions that make values out of nothing.
@@ -42,50 +39,6 @@ BROKEN = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-
-
-def path_of(url: URL) -> Path:
-    """Return the file of a SQLite URL. Raises SettingsError for a database in memory."""
-    name = url.database or ""
-    if name.startswith("file:"):
-        name = name.removeprefix("file:").partition("?")[0]
-    if not name or name == ":memory:":
-        raise SettingsError(
-            "A SQLite database in memory cannot be the app database.",
-            hint="Write sqlite:///path/to/file.db.",
-        )
-    return Path(name)
-
-
-def connect(url: URL) -> sqlite3.Connection:
-    """Open the file read-only. Raises SourceUnavailable."""
-    path = path_of(url)
-    if not path.is_file():
-        raise SourceUnavailable(
-            f"There is no SQLite file {path}.", hint="Correct app_database.url."
-        )
-    connection = sqlite3.connect(
-        f"file:{quote(str(path.resolve()))}?mode=ro",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=float(str(url.query.get("timeout", BUSY_TIMEOUT))),
-    )
-    try:
-        # The first look at the file is what tells a database from something else.
-        connection.execute("select count(*) from sqlite_master").fetchone()
-    except sqlite3.Error as error:
-        connection.close()
-        raise unavailable(error, path) from None
-    return connection
-
-
-def unavailable(error: sqlite3.Error, path: Path) -> SourceUnavailable:
-    """Return what to tell about a file that cannot be read at all."""
-    hint = "Check the file, its folder and their rights."
-    if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-        hint = "Correct app_database.url."
-    return SourceUnavailable(f"The SQLite file {path} cannot be read: {error}.", hint=hint)
 
 
 class SqliteSession:

@@ -8,7 +8,7 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -25,7 +25,11 @@ ROWIDS = ("rowid", "_rowid_", "oid")
 #: A value that is the same whenever it is asked for.
 LITERAL = re.compile(r"[+-]?\s*\d+(\.\d+)?|'([^']|'')*'")
 #: Words of a trigger that may leave a row changed and later triggers unrun.
-LEAVING = re.compile(r"\braise\b.*\b(ignore|fail)\b", re.IGNORECASE | re.DOTALL)
+LEAVING = re.compile(r"\braise\b.*\b(ignore|fail)\b|\bor\s+fail\b", re.IGNORECASE | re.DOTALL)
+#: What foreign keys do to rows of the tables that refer to others.
+ACTIONS = ("CASCADE", "SET NULL", "SET DEFAULT")
+#: How a trigger writes to a table, whose name follows.
+WRITES = r"\b(?:update(?:\s+or\s+\w+)?|into|delete\s+from)\s+[\"`\[']?"
 BEFORE = re.compile(r"\bbefore\s+(insert|update|delete)\b", re.IGNORECASE)
 #: One part of a unique key: the column, its collation there, and what it holds where NULL is
 #: written into it and REPLACE puts its default in place; "": NULL stays NULL.
@@ -66,6 +70,8 @@ class Table:
     rowid: str
     #: The keys of which each is in one row at most, beside the rowid.
     unique: tuple[tuple[Part, ...], ...]
+    #: Tables, in small letters, whose changes may change its rows by a foreign key.
+    follows: frozenset[str] = frozenset()
     #: Why triggers cannot tell all that changes; "": they can.
     unfit: str = ""
 
@@ -105,32 +111,53 @@ class Schema:
     def _read(self, entry: Entry) -> Table | None:
         if _is_virtual(entry):
             return None
+        found = self._alone(entry)
+        return replace(found, unfit=found.unfit or self._foreign(entry, found))
+
+    def _alone(self, entry: Entry) -> Table:
+        """Return what a table is like, whatever else there is."""
         low = entry.name.lower()
         indexes = tuple(
             each.sql
             for each in self.entries
             if each.kind == "index" and each.table.lower() == low and each.sql
         )
-        found = _table(entry.name, entry.sql, indexes)
-        unfit = found.unfit or self._foreign(entry)
-        return Table(
-            name=found.name,
-            columns=found.columns,
-            rowid=found.rowid,
-            unique=found.unique,
-            unfit=unfit,
-        )
+        return _table(entry.name, entry.sql, indexes)
 
-    def _foreign(self, entry: Entry) -> str:
+    def _foreign(self, entry: Entry, found: Table) -> str:
         """Return what else is in the way of triggers."""
         virtual = (e.name.lower() for e in self.entries if e.kind == "table" and _is_virtual(e))
         if any(entry.name.lower().startswith(f"{name}_") for name in virtual):
             return f"{entry.name} belongs to a virtual table"
+        own = re.compile(rf"{WRITES}{re.escape(entry.name)}\b", re.IGNORECASE)
         for each in self.triggers_on(entry.name):
-            head = re.split(r"\bbegin\b", each.sql, maxsplit=1, flags=re.IGNORECASE)[0]
-            if LEAVING.search(each.sql) and not BEFORE.search(head):
+            if not _is_before(each) and LEAVING.search(each.sql):
                 return f"the trigger {each.name} may keep other triggers from running"
+            if _is_before(each) and found.unique and own.search(each.sql):
+                return f"the trigger {each.name} may change rows before others are pushed out"
+        return self._halfway(entry)
+
+    def _halfway(self, entry: Entry) -> str:
+        """Return what may keep a change whose consequences by foreign keys failed."""
+        for child in self._children(entry.name.lower()):
+            for each in self.triggers_on(child):
+                if LEAVING.search(each.sql):
+                    return f"the trigger {each.name} on {child} may end a change halfway"
         return ""
+
+    def _children(self, table: str) -> set[str]:
+        """Return the tables that foreign keys change along with a table, in small letters."""
+        follows = {
+            each.name.lower(): self._alone(each).follows
+            for each in self.entries
+            if each.kind == "table" and each.sql and not _is_virtual(each)
+        }
+        found: set[str] = set()
+        reached = {table}
+        while reached:
+            reached = {name for name, of in follows.items() if of & reached} - found
+            found |= reached
+        return found
 
 
 def schema_of(rows: Iterable[Sequence[object]]) -> Schema:
@@ -141,6 +168,11 @@ def schema_of(rows: Iterable[Sequence[object]]) -> Schema:
 def _entry(number: object, *texts: object) -> Entry:
     kind, name, table, sql = (str(each or "") for each in texts)
     return Entry(int(str(number)), kind, name, table, sql)
+
+
+def _is_before(trigger: Entry) -> bool:
+    head = re.split(r"\bbegin\b", trigger.sql, maxsplit=1, flags=re.IGNORECASE)[0]
+    return BEFORE.search(head) is not None
 
 
 def _is_virtual(entry: Entry) -> bool:
@@ -156,6 +188,7 @@ def _table(name: str, sql: str, indexes: tuple[str, ...]) -> Table:
             columns = {each.name.lower(): each for each in _columns(memory, name)}
             unique, unfit = _unique(memory, name, indexes)
             rowid = _rowid(memory, name)
+            follows = frozenset(_followed(memory, name))
     except sqlite3.Error as error:
         return Table(
             name=name,
@@ -169,7 +202,9 @@ def _table(name: str, sql: str, indexes: tuple[str, ...]) -> Table:
     if not all(each.isascii() for each in (name, *columns)):
         # Which letters are one and the same is another matter there.
         unfit = f"{name} has names with letters beyond ASCII"
-    return Table(name=name, columns=columns, rowid=rowid, unique=tuple(unique), unfit=unfit)
+    return Table(
+        name=name, columns=columns, rowid=rowid, unique=tuple(unique), follows=follows, unfit=unfit
+    )
 
 
 def _columns(memory: sqlite3.Connection, table: str) -> Iterator[Column]:
@@ -208,6 +243,14 @@ def _rowid(memory: sqlite3.Connection, table: str) -> str:
                 return ""
             return each
     return ""
+
+
+def _followed(memory: sqlite3.Connection, table: str) -> Iterator[str]:
+    """Yield the tables whose changes change this one's rows by a foreign key."""
+    keys = 'select "table", on_update, on_delete from pragma_foreign_key_list(?)'
+    for parent, *actions in memory.execute(keys, [table]):
+        if set(actions) & set(ACTIONS):
+            yield str(parent).lower()
 
 
 def _unique(

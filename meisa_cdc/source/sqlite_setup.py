@@ -18,10 +18,10 @@ from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.dialects import SQLITE
 from meisa_cdc.source.needs import Need, needs_of, together, told_of
 from meisa_cdc.source.slot_plan import Problem, Step
-from meisa_cdc.source.sqlite import BUSY_TIMEOUT, connect, path_of
-from meisa_cdc.source.sqlite_schema import SCHEMA, Schema, Table, schema_of
+from meisa_cdc.source.sqlite_file import BUSY_TIMEOUT, path_of, read_schema
+from meisa_cdc.source.sqlite_schema import Schema, Table
 from meisa_cdc.source.sqlite_trigger_log import parts_of, told_tables
-from meisa_cdc.source.sqlite_triggers import Telling, creation, removal
+from meisa_cdc.source.sqlite_triggers import Telling, creation, removal, tables_in
 from meisa_cdc.source.trigger_names import Names
 from meisa_cdc.source.trigger_setup import named
 
@@ -48,7 +48,8 @@ class SqliteLogSetup:
     #: All mappings that it helps are found by it already.
     whole: bool
     by: str = TRIGGERS
-    preface: str = ""
+    #: The shell neither waits nor stops at an error by itself.
+    preface: str = "-- to be run by: sqlite3 -bail -cmd '.timeout 5000' FILE"
 
     @property
     def left(self) -> list[Step]:
@@ -125,17 +126,18 @@ class SqliteLogSetup:
 
     def applied(self, setup: URL, steps: Sequence[Step]) -> Iterator[Step]:
         """Run the statements in one transaction, and yield them once it is committed."""
-        path = path_of(setup)
         if steps:
-            with closing(_opened(setup)) as connection:
-                done = ""
-                try:
+            for each in self.lacking_rights(setup):
+                raise SourceRefused(f"{each.what}.", hint=each.advice)
+            done = "begin immediate"
+            try:
+                # What was begun ends with the connection.
+                with closing(_opened(setup)) as connection:
                     for step in steps:
                         done = step.sql
                         connection.execute(step.sql)
-                except sqlite3.Error as error:
-                    # What was begun ends with the connection.
-                    raise _refusal(done, error, str(path)) from None
+            except sqlite3.Error as error:
+                raise _refusal(done, error, str(path_of(setup))) from None
         yield from steps
 
     def document(self) -> dict[str, Any]:
@@ -151,11 +153,18 @@ class SqliteLogSetup:
 
     def _troubles(self) -> Iterator[Problem]:
         """Yield what the app's own writes fail of."""
-        if self.schema.named("table", self._names.log) is None:
+        named = sorted({table for sql in self._triggers() for table in tables_in(sql)})
+        gone = [each for each in named if self.schema.named("table", each) is None]
+        if gone:
             yield Problem(
-                what=f"{self._names.log} is gone, and the app's writes to the other tables fail",
+                what=f"{', '.join(gone)} is gone, and the app's writes to told tables fail",
                 advice="Run `meisa-cdc capture drop` now, or `meisa-cdc capture setup --apply`.",
             )
+
+    def _triggers(self) -> Iterator[str]:
+        """Yield the texts of the triggers that are ours."""
+        parts = parts_of(self.schema, self._names)
+        return (e.sql for e in self.schema.entries if ("trigger", e.name) in parts)
 
 
 def look(
@@ -167,8 +176,7 @@ def look(
             "SQLite keeps no log of its own that we can read.", hint="Leave out --by."
         )
     given = list(mappings)
-    with closing(connect(database.url)) as connection:
-        schema = schema_of(connection.execute(SCHEMA))
+    schema = read_schema(database.url)
     with database.snapshot() as snapshot:
         needs = [_followable(need, schema) for need in needs_of(snapshot, given)]
         helped = {need.mapping for need in needs if need.scan is None}

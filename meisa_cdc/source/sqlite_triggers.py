@@ -21,6 +21,8 @@ RING = 100_000
 TOKEN = "meisa_token"  # noqa: S105 - tells one history from another, and opens nothing
 #: What a trigger tells of, as it says itself.
 SAYS = re.compile(r"/\* (\{.*?\}) \*/")
+#: A table in what a trigger of ours does.
+NAMED = re.compile(r'\b(?:into|update|from) "((?:[^"]|"")+)"')
 CONTROL = """
 create table {log} (
     one integer primary key, version integer, epoch text, began integer, place integer,
@@ -68,6 +70,11 @@ def said_by(trigger: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         return tuple(map(str, said["told"])), tuple(map(str, said["kept"]))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def tables_in(trigger: str) -> set[str]:
+    """Return the names of the tables that a trigger of ours needs."""
+    return {name.replace('""', '"') for name in NAMED.findall(trigger)}
 
 
 def mark_of(table: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import closing
 from sqlalchemy import URL
 
 from meisa_cdc.source.dialects import SQLITE
-from meisa_cdc.source.sqlite import connect, path_of, unavailable
+from meisa_cdc.source.sqlite_file import connect, path_of, unavailable
 from meisa_cdc.source.sqlite_trigger_log import place_of
 from meisa_cdc.source.trigger_names import Names
 

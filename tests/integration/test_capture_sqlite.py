@@ -71,14 +71,6 @@ def test_a_log_that_is_asked_for_and_not_there_is_said(desk: Desk):
     assert "There is no log meisa_cdc." in desk.run("capture", "drop")
 
 
-def test_elsewhere_there_is_no_log(desk: Desk):
-    """MySQL is told so before anybody asks it."""
-    url = "mysql://reader@localhost/app"
-    for command in ((), ("setup",), ("drop",)):
-        error = desk.run("capture", *command, code=1, MEISA_CDC_APP_DATABASE__URL=url)
-        assert "MySQL keeps no log of changed rows" in error
-
-
 def test_setting_up_prints_and_applies(desk: Desk):
     """One transaction; run again, it has nothing left to do."""
     printed = desk.run("capture", "setup", "--print")
@@ -173,6 +165,12 @@ def test_trouble_is_called_so(desk: Desk):
     assert "TROUBLE meisa_cdc_log is gone" in desk.run("capture", code=1)
     desk.run("capture", "drop")
     desk.execute("update users set plan = 'pro'")
+    desk.run("capture", *APPLY)
+    with closing(sqlite3.connect(desk.place.app)) as connection:
+        found = connection.execute("select name from sqlite_master where name like '%changes_%'")
+        ((images,),) = found.fetchall()
+    desk.execute(f"drop table {images}")
+    assert f"TROUBLE {images} is gone" in desk.run("capture", code=1)
 
 
 def test_whoever_sets_up_may_be_named(desk: Desk, tmp_path: Path):
@@ -185,6 +183,23 @@ def test_whoever_sets_up_may_be_named(desk: Desk, tmp_path: Path):
         "MEISA_CDC_SETUP_URL leads to another database than app_database.url"
     ]
     assert desk.document("capture", *APPLY, MEISA_CDC_SETUP_URL=url)["applied"]
+    missing = f"sqlite:///{tmp_path}/missing.db"
+    for each in (other, missing):
+        error = desk.run("capture", "drop", code=1, MEISA_CDC_SETUP_URL=each)
+        assert "leads to another database" in error
+    assert desk.document("capture", "status")["triggers"] == {"tables": ["users"]}
+
+
+def test_a_schema_of_other_bytes_is_read_all_the_same(desk: Desk):
+    """Whatever stands in a table that no mapping reads."""
+    with closing(sqlite3.connect(desk.place.app, isolation_level=None)) as connection:
+        connection.execute("create table notes (a integer, b text default 'cafe')")
+        connection.execute("pragma writable_schema = on")
+        made = b"create table notes (a integer, b text default 'caf\xe9')"
+        changed = "update sqlite_master set sql = cast(? as text) where name = 'notes'"
+        connection.execute(changed, [made])
+    assert desk.document("capture", *APPLY)["applied"]
+    assert desk.document("capture", "drop")["statements"]
 
 
 def test_run_wakes_up_by_itself(desk: Desk):

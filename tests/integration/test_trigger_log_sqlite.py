@@ -316,7 +316,7 @@ def test_a_table_written_through_another_file_is_told(app: App, tmp_path: Path):
 
 def test_triggers_of_the_app_go_on(tmp_path: Path):
     """A virtual table that is kept in step; what they change is told, too."""
-    app = App(tmp_path / "app.db")
+    app = App(tmp_path / "app.db", tables=TABLES.replace("email text unique", "email text"))
     app.write("""
     create virtual table found using fts5 (title);
     create trigger own_insert after insert on posts begin
@@ -360,6 +360,29 @@ def test_triggers_of_the_app_go_on(tmp_path: Path):
             "",
             "may keep other triggers from running",
         ),
+        (
+            """create trigger t after update on users begin
+            insert or fail into posts values (1, 1, 'x'); end""",
+            "",
+            "may keep other triggers from running",
+        ),
+        (
+            """create trigger t before insert on users begin
+            update users set email = 'swap' where id = 2; end""",
+            "",
+            "may change rows before others are pushed out",
+        ),
+        (
+            """create table notes (id integer primary key, post_id references posts (id)
+                on update no action on delete set null, name text);
+            create table pages (user_id references Users (id) on delete cascade,
+                note_id references notes (id));
+            create table lines (page references PAGES (note_id) on update cascade);
+            create trigger t after delete on lines begin
+            select raise(fail, 'no') where old.page = 9; end""",
+            "",
+            "the trigger t on lines may end a change halfway",
+        ),
         ("alter table users add column meisa_x", "", "begin with meisa_"),
         ("alter table users add column größe", "", "beyond ASCII"),
         ("create table w (id collate nocase)", "select id as external_id from w", "a from A"),
@@ -372,6 +395,17 @@ def test_what_triggers_cannot_tell_is_said(tmp_path: Path, statements: str, text
     need = look(app.database, app.mappings).needs[0]
     assert need.scan is not None
     assert reason in f"{need.scan.reason} {need.scan.advice}"
+
+
+def test_a_guard_of_another_table_is_in_nobodys_way(tmp_path: Path):
+    """Unless a foreign key changes its rows along."""
+    app = App(tmp_path / "app.db")
+    app.write("""
+    create table notes (user_id references users (id) on delete restrict);
+    create trigger t after delete on notes begin select raise(fail, 'no'); end;
+    """)
+    app.set_up()
+    assert app.told("update users set n = 5 where id = 1")[0] == ["1"]
 
 
 def test_a_guard_of_the_app_is_in_nobodys_way(tmp_path: Path):
