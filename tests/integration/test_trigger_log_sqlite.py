@@ -633,6 +633,15 @@ def test_who_stood_where_the_ring_passed_has_everything_read(tmp_path: Path):
             "select id as external_id from users where n in n",
             ("insert into n values (2)", "delete from n where n = 1"),
         ),
+        (
+            """select u.id as external_id, p.title from users u join posts p on p.user_id = u.id
+            where +u.n <> p.title""",
+            ("update posts set title = '1'", "update posts set title = '1.0'"),
+        ),
+        (
+            "select id as external_id, date(n) 'day' from users",
+            ("update users set n = 1000", "update users set n = null where id = 2"),
+        ),
     ],
 )
 def test_sql_that_sqlite_means_otherwise_is_left_out(

@@ -150,4 +150,18 @@ TRIGGER_LOG_SQLITE = (
         "if False:",
         "sql_that_sqlite_means_otherwise_is_left_out",
     ),
+    _rule(
+        "a + in front of a value is not followed",
+        "affected/sqlite_reading.py",
+        "if kind is TokenType.PLUS and before not in ENDS:",
+        "if False:",
+        "sql_that_sqlite_means_otherwise_is_left_out",
+    ),
+    _rule(
+        "a type's name before a string is a column",
+        "affected/sqlite_reading.py",
+        "if kind in FOREIGN or (kind is TokenType.STRING and before in TYPES):",
+        "if False:",
+        "sql_that_sqlite_means_otherwise_is_left_out",
+    ),
 )

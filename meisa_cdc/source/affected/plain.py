@@ -125,7 +125,7 @@ SPELLING = (
     exp.Anonymous,
 )
 #: Literals that mean another moment each time they are read as one.
-MOMENTS = frozenset({"now", "today", "tomorrow", "yesterday"})
+MOMENTS = frozenset({"now", "subsec", "subsecond", "today", "tomorrow", "yesterday"})
 CLOCKS = (
     exp.CurrentDate,
     exp.CurrentDatetime,

@@ -1,6 +1,5 @@
 """The text of a mapping as a tree in which every column says which relation it is of."""
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +13,7 @@ from sqlglot.optimizer.qualify import qualify
 from meisa_cdc.source.affected.answers import Beyond, Catalogue, FullScan, Shape
 from meisa_cdc.source.affected.mysql_reading import refuse_mysql
 from meisa_cdc.source.affected.plain import called, queries_in
+from meisa_cdc.source.affected.sqlite_reading import refuse_sqlite
 
 _ROW_FUNCTIONS = """
     generate_series json_array_elements json_array_elements_text json_each json_each_text
@@ -22,8 +22,6 @@ _ROW_FUNCTIONS = """
 """
 #: Functions in FROM whose rows depend on their arguments alone.
 ROW_FUNCTIONS = frozenset(_ROW_FUNCTIONS.split())
-#: The parser takes these types for TEXT.
-STRING = re.compile(r"\bas\s+str(ing)?\b", re.IGNORECASE)
 #: Queries one inside the other; the parser and we go down one level a call.
 DEEPEST = 24
 UNREADABLE = FullScan(
@@ -63,8 +61,8 @@ def functions_in(text: str, grammar: str) -> tuple[str, ...]:
 def read(text: str, grammar: str, catalogue: Catalogue) -> Reading:
     """Return the query with its names resolved. Raises Beyond."""
     try:
-        if grammar == "sqlite" and STRING.search(text):
-            raise _beyond("it casts to STRING, which SQLite takes for a number", "Cast to TEXT.")
+        if grammar == "sqlite":
+            refuse_sqlite(text)
         tree = _parsed(text, grammar)
         if grammar == "mysql":
             refuse_mysql(text, tree, catalogue)

@@ -332,3 +332,65 @@ def test_on_mysql_conditions_of_other_types_are_left_out():
     text = "select u.id as external_id from users u join teams t on t.kind = u.name"
     scans = {each.table: each.answer for each in derive(text, "mysql", known).tables}
     assert isinstance(scans["`teams`"], FullScan)
+
+
+#: Their columns have names that mean something to the parser.
+NAMED = Catalogue(
+    tables={
+        "users": Shape(
+            name="users",
+            columns=dict.fromkeys(("id", "n", "name", "date", "interval", "any"), "integer"),
+        )
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("select id as external_id from users where +id <> '3'", "a + in front of a value"),
+        ("select id as external_id from users where n > + n", "a + in front of a value"),
+        ("select id as external_id from users where n = 1 + +n", "a + in front of a value"),
+        ("select id as external_id from users where n in (+id, 1)", "a + in front of a value"),
+        ("select id as external_id, case when n then +n end as c from users", "a + in front"),
+        ("select id as external_id, date 'day' from users", "without AS"),
+        ("select id as external_id, date(n) 'day' from users", "without AS"),
+        ("select id as external_id, char(n, id) 'c' from users", "without AS"),
+        ("select id as external_id, n'x' from users", "without AS"),
+        ("select id as external_id, interval [day] from users", "interval"),
+        ("select id as external_id, interval * 2 as twice from users", "interval"),
+        ("select id as external_id, any is null as none from users", "any"),
+    ],
+)  # fmt: skip
+def test_on_sqlite_what_the_parser_reads_otherwise_is_not_followed(sql: str, reason: str):
+    """A column would be left out, or compared in another way than the mapping does."""
+    scan = derive(sql, "sqlite", NAMED).scan
+    assert scan is not None
+    assert reason in scan.reason
+    assert scan.advice.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "n + 1", "n+-1", "(n) + 1", "'1'+1", "[n]+1", '"n" + 1', "`n` + 1", "null + n",
+        "case n when 1 then 2 end + 1", "x'00' + n", "date + n", ":meisa_1 + n", "1.+n", "true + n",
+        "current_date + n", "x'00'", "date", "date(n)", "users.interval", '"interval"',
+        "'interval'", "n -- +\n", "n in ('a', 'b')", "n between 'a' and 'b'", "date > 'x'",
+        "n like 'x' escape '!'",
+    ],
+)  # fmt: skip
+def test_on_sqlite_what_the_parser_reads_alike_is_followed(expression: str):
+    """Values that are added up, strings that are values, and names that cannot be mistaken."""
+    sql = f"select id as external_id, {expression} as n, name 'label', n as interval from users"
+    (users,) = derive(sql, "sqlite", NAMED).tables
+    assert users.answer == KeyColumns(columns=("id",))
+
+
+@pytest.mark.parametrize(
+    "moment", ["datetime('subsec')", "unixepoch('subsecond')", "date('Subsec')", "time('subsec')"]
+)
+def test_fractions_of_a_second_are_those_of_now(moment: str):
+    """SQLite takes the time where it is given nothing but how exact it shall be."""
+    derivation = derive(f"select id as external_id, {moment} as t from users", "sqlite", NAMED)
+    assert len(derivation.unsteady) == 1
