@@ -125,7 +125,21 @@ TRIGGER_LOG_SQLITE = (
     _rule(
         "a trigger that leaves others unrun is feared",
         "sqlite_schema.py",
-        "if LEAVING.search(each.sql) and not BEFORE.search(head):",
+        "if not _is_before(each) and LEAVING.search(each.sql):",
+        "if False:",
+        "what_triggers_cannot_tell_is_said",
+    ),
+    _rule(
+        "what a child's triggers may leave halfway is not told",
+        "sqlite_schema.py",
+        "return self._halfway(entry)",
+        'return ""',
+        "what_triggers_cannot_tell_is_said",
+    ),
+    _rule(
+        "rows that the app's own triggers move before ours look are not told",
+        "sqlite_schema.py",
+        "if _is_before(each) and found.unique and own.search(each.sql):",
         "if False:",
         "what_triggers_cannot_tell_is_said",
     ),
