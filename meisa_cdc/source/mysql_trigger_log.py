@@ -3,9 +3,9 @@
 The log is read in the snapshot, which sees of it what it sees of the tables. Numbers of rows are
 given before their transactions end, so just those are deleted afterwards that it saw.
 
-A place in the log is two chance numbers: what the log said when the snapshot was taken, and what it
-will say once what it saw is deleted. As long as the log says one of both, nothing was deleted that
-whoever stood there has not seen.
+A place in the log is a chance number: what the log will say once what the snapshot saw is deleted,
+or what it says, where there is nothing to delete. As long as the log says that, nothing was deleted
+that whoever stood there has not seen, and nothing is gone that it did see.
 """
 
 import json
@@ -18,7 +18,6 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from meisa_cdc.core.changelog import joined, parted
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.source.affected.answers import FullScan
 from meisa_cdc.source.changelog import OVERFLOWED, TOO_MANY, Columns, Kept, Standing, Told
@@ -84,25 +83,18 @@ class Seen:
     url: URL
     names: Names
     control: Control
+    #: Place of the snapshot; what the log says already where there is nothing to acknowledge.
     token: int
     floor: int
     #: The next number that is given.
     following: int
+    #: Whether half of the room is used up, so that there should be more.
+    full: bool
     ids: Sequence[int]
-
-    @property
-    def _full(self) -> bool:
-        """Whether half of the room is used up, so that there should be more."""
-        return self.following + self.control.room // 2 > self.control.noted
-
-    @property
-    def _needed(self) -> bool:
-        more = self._full and self.floor == self.control.noted
-        return bool(self.ids) or self.floor != self.control.floor or more
 
     def acknowledge(self, upto: int) -> None:
         """Delete what the snapshot saw. Raises SourceUnavailable."""
-        if upto != joined(self.control.acknowledged, self.token) or not self._needed:
+        if upto != self.token or self.token == self.control.acknowledged:
             return
         import pymysql
 
@@ -131,7 +123,7 @@ class Seen:
         for start in range(0, len(self.ids), DELETED):
             some = connection.escape(json.dumps(list(self.ids[start : start + DELETED])))
             cursor.execute(filled(DELETE, self.names, ids=some))
-        if self._full and self.floor == self.control.noted:
+        if self.full:
             self._raise(connection, cursor, words)
 
     def _raise(self, connection: Any, cursor: Any, words: Dict[str, object]) -> None:
@@ -213,7 +205,7 @@ class MysqlTriggerLog:
             identity=f"triggers {self.names.name} {control.epoch} {self.found.identity}",
             start=0,
             tables=kept,
-            passed=lambda place: base in parted(place),
+            passed=lambda place: place == base,
         )
 
     def _read(self) -> Control | FullScan:
@@ -252,18 +244,23 @@ class MysqlTriggerLog:
         ids = array("Q", (row[0] for row in self._rows(IDS)))
         gathered = Gathered(tables=self._tables, wanted=wanted)
         whole = not doubt and gathered.take(self._rows(CHANGES))
+        floor = control.noted if ended else control.floor
+        full = floor == control.noted and int(following) + control.room // 2 > control.noted
+        # Whatever the snapshot saw that is new, and be it beside a full log, makes a new place.
+        moves = bool(ids) or doubt or full or floor != control.floor
         self.seen = Seen(
             url=self.url,
             names=self.names,
             control=control,
-            token=secrets.randbelow(2**31 - 1) + 1,
-            floor=control.noted if ended else control.floor,
+            token=secrets.randbelow(2**62) + 1 if moves else control.acknowledged,
+            floor=floor,
             following=int(following),
+            full=full,
             ids=ids,
         )
         return Told(
             changes=gathered.changes if whole else {},
-            upto=joined(control.acknowledged, self.seen.token),
+            upto=self.seen.token,
             unsure=frozenset(gathered.unsure),
             scan=OVERFLOWED if doubt else None if whole else TOO_MANY,
         )

@@ -195,15 +195,25 @@ def test_a_change_between_snapshot_and_acknowledging_stays(app: App):
     assert app.look() == ["2"]
 
 
-def test_what_was_not_acknowledged_is_told_again(app: App):
+def test_what_was_not_deleted_is_told_again(app: App):
     """Twice the same is no harm, and neither is to acknowledge it twice."""
     app.write("update users set name = 'one' where id = 1")
-    assert app.look(acknowledge=False) == ["1"]
+    with app.other() as holder:
+        run(holder, "select id from meisa_cdc_changes for update")
+        with pytest.raises(SourceUnavailable, match="could not be cut off"):
+            app.look()
     app.write("update users set name = 'two' where id = 2")
-    assert app.look(acknowledge=False) == ["1", "2"]
-    app.follower.acknowledge()
+    assert app.look() == ["1", "2"]
     app.follower.acknowledge()
     app.database.acknowledge(1)
+    assert app.look() == []
+
+
+def test_who_stored_what_it_saw_and_did_not_say_so_begins_anew(app: App):
+    """Nobody could tell it from a server that lost what it saw."""
+    app.write("update users set name = 'one' where id = 1")
+    assert app.look(acknowledge=False) == ["1"]
+    assert app.look() == UNMARKED
     assert app.look() == []
 
 
@@ -238,6 +248,37 @@ def test_a_log_that_was_put_back_is_noticed(app: App):
     app.follower.bookmarks = kept
     app.write(f"update meisa_cdc_log set acknowledged = {old}")
     assert app.look() == UNMARKED
+
+
+@pytest.mark.parametrize("limit", [1_000_000, 20])
+def test_a_server_that_lost_a_change_that_was_seen_is_noticed(mariadb_url: str, limit: int):
+    """As after a crash without a flush at each commit; also of one that a full log did not tell."""
+    app = App(mariadb_url)
+    with app.owner, app.other() as old, app.other() as late:
+        app.set_up(limit=limit)
+        # Whoever goes by an older limit writes nothing, and keeps a full log as it is.
+        for each in (old, late):
+            run(each, "start transaction with consistent snapshot", "select count(*) from teams")
+        for number in range(50 if limit == 20 else 1):
+            app.write(f"update users set name = '{number}' where id = 1")
+        app.look()
+        ((control,),) = app.rows("select acknowledged from meisa_cdc_log")
+        run(late, "update users set name = 'lost' where id = 2", "commit")
+        assert app.look() == (ASKED if limit == 20 else ["2"])
+        app.write(
+            "update users set name = 'Bob' where id = 2",
+            "delete from meisa_cdc_changes",
+            f"update meisa_cdc_log set acknowledged = {control}",
+        )
+        assert app.look() == UNMARKED
+
+
+def test_who_saw_nothing_writes_nothing(app: App):
+    """The place of a snapshot that was told nothing is that of the one before."""
+    app.look()
+    upto, before = app.follower.upto, app.rows("select * from meisa_cdc_log")
+    assert app.look() == []
+    assert (app.follower.upto, app.rows("select * from meisa_cdc_log")) == (upto, before)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ TESTS = "tests/integration/test_trigger_log_mariadb.py::test_"
 
 def _rule(name: str, old: str, new: str, test: str, *, file: str = LOG) -> Rule:
     return Rule(
-        name=f"trigger log: on MariaDB, {name}",
+        name=f"trigger log on MariaDB: {name}",
         file=file,
         old=old,
         new=new,
@@ -27,9 +27,21 @@ TRIGGER_LOG_MARIADB = (
     ),
     _rule(
         "who did not see what was deleted begins anew",
-        "passed=lambda place: base in parted(place),",
+        "passed=lambda place: place == base,",
         "passed=lambda place: base is not None and place >= 0,",
         "of_two_readers_one_begins_anew",
+    ),
+    _rule(
+        "a server that lost what was seen does not pass for the one that had it",
+        "passed=lambda place: place == base,",
+        "passed=lambda place: base >= 0 and place == place,",
+        "a_server_that_lost_a_change_that_was_seen_is_noticed",
+    ),
+    _rule(
+        "what is seen beside a full log makes a new place",
+        "moves = bool(ids) or doubt or full or floor != control.floor",
+        "moves = bool(ids) or full or floor != control.floor",
+        "a_server_that_lost_a_change_that_was_seen_is_noticed",
     ),
     _rule(
         "that rows were missed is noticed",
