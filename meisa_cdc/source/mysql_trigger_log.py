@@ -24,12 +24,18 @@ from meisa_cdc.source.changelog import OVERFLOWED, TOO_MANY, Columns, Kept, Stan
 from meisa_cdc.source.dialects import MYSQL
 from meisa_cdc.source.mysql_standing import SET_UP_ANEW, Found
 from meisa_cdc.source.mysql_transaction import MySqlTransaction, code_of, connect, said
+from meisa_cdc.source.mysql_triggers import FIRST, FIRST_KIND
 from meisa_cdc.source.trigger_names import VERSION, Names
 from meisa_cdc.source.trigger_rows import Gathered
 
-CONTROL = "select version, epoch, room, acknowledged, floor, noted, waits from {log}"
-IDS = "select id from {changes}"
-CHANGES = "select relation, kind, old_row, new_row from {changes} order by id"
+CONTROL = """
+select version, epoch, room, acknowledged, floor, noted, waits,
+    (select kind from {changes} where id = {first}) from {log}
+"""
+IDS = "select id from {changes} where id <> {first}"
+CHANGES = """
+select relation, kind, old_row, new_row from {changes} where id <> {first} order by id
+"""
 #: The next number that will be given, of no snapshot.
 NEXT = """
 select coalesce(auto_increment, 1) from information_schema.tables
@@ -210,10 +216,10 @@ class MysqlTriggerLog:
 
     def _read(self) -> Control | FullScan:
         rows = self.transaction.execute(filled(CONTROL, self.names))
-        if not rows or rows[0][0] != VERSION:
-            reason = f"{self.names.log} is not as this version sets it up"
+        if not rows or (rows[0][0], rows[0][-1]) != (VERSION, FIRST_KIND):
+            reason = f"the log {self.names.name} is not as this version sets it up"
             return FullScan(reason=reason, advice=SET_UP_ANEW)
-        ((_, epoch, room, acknowledged, floor, noted, waits),) = rows
+        ((_, epoch, room, acknowledged, floor, noted, waits, _),) = rows
         return Control(
             epoch=epoch,
             room=room,
@@ -276,7 +282,8 @@ def filled(text: str, names: Names, **words: object) -> str:
     full = {word: f"{schema}.{MYSQL.quoted(each)}" for word, each in parts.items()}
     texts = {f"{word}_text": f"'{each}'" for word, each in parts.items()}
     quoted = names.schema.replace("'", "''")
-    return text.format_map({**full, **texts, "schema_text": f"'{quoted}'", **words})
+    own = {"schema_text": f"'{quoted}'", "first": FIRST}
+    return text.format_map({**full, **texts, **own, **words})
 
 
 #: There is no such procedure, or nothing that our role may run.

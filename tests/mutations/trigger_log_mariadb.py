@@ -104,6 +104,26 @@ TRIGGER_LOG_MARIADB = (
         file=TRIGGERS,
     ),
     _rule(
+        "the log is never empty, or else who loads without checks locks it",
+        "insert into {changes} (id, relation, kind) values ({first}, '', '{first_kind}')\n"
+        "    on duplicate key update relation = values(relation), kind = values(kind);\n",
+        "",
+        "who_loads_without_checks_holds_up_nobody",
+        file=TRIGGERS,
+    ),
+    _rule(
+        "the first row stays",
+        'IDS = "select id from {changes} where id <> {first}"',
+        'IDS = "select id from {changes}"',
+        "who_loads_without_checks_holds_up_nobody",
+    ),
+    _rule(
+        "that the first row is gone is noticed",
+        "(rows[0][0], rows[0][-1]) != (VERSION, FIRST_KIND)",
+        "rows[0][0] != VERSION",
+        "a_log_whose_first_row_is_gone_is_set_up_anew",
+    ),
+    _rule(
         "tables of ours are named in one place",
         "        call {note}({relation}, what, old_image, new_image);\n",
         "        insert into meisa_cdc_changes (relation, kind, old_row, new_row)\n"
