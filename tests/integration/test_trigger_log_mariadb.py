@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from meisa_cdc.core.captures import LOG
-from meisa_cdc.core.errors import SourceRefused, SourceUnavailable
+from meisa_cdc.core.errors import MappingFailed, SourceRefused, SourceUnavailable
 from meisa_cdc.source import changelog
 from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.log_setup import look, proof
@@ -882,6 +882,69 @@ def test_a_log_whose_first_row_is_gone_is_set_up_anew(app: App, statement: str):
     app.set_up()
     app.write("update users set name = 'y' where id = 1")
     assert app.look() == ["1"]
+
+
+def test_more_than_the_server_takes_in_a_statement_is_not_asked(mariadb_url: str):
+    """It would hang up; all rows are read then, in the same snapshot."""
+    app = App(mariadb_url)
+    with app.owner:
+        app.write(
+            "create table docs (id int primary key auto_increment, a bigint, b bigint, n int)",
+            "create table owned (doc int, user int, primary key (doc, user))",
+            "insert into docs (a, b) select 1000000000 + seq, 1000000000 + seq from seq_1_to_20000",
+            "insert into owned values (1, 1)",
+        )
+        text = """select u.id as external_id, count(d.id) as n from users u
+            join owned o on o.user = u.id join docs d on d.id = o.doc and d.a > 5 and d.b > 5
+            group by u.id"""
+        app.follower.mappings = [mapping(text)]
+        app.set_up()
+        ((longest,),) = app.rows("select @@global.max_allowed_packet")
+        app.write("set global max_allowed_packet = 1048576", "update docs set a = a + 1")
+        try:
+            with app.database.snapshot() as snapshot:
+                (each,) = app.follower.mappings
+                identity, upto = app.follower.bookmarks[each.name]
+                assert snapshot.trail(each, upto).identity == identity
+                with pytest.raises(MappingFailed, match="max_allowed_packet"):
+                    list(snapshot.changed(each, upto) or ())
+                assert [row for batch in snapshot.read(each) for row in batch] == [(1, 1)]
+        finally:
+            app.write(f"set global max_allowed_packet = {longest}")
+        assert "1" in app.look()
+
+
+def test_a_log_that_was_left_while_room_was_made_goes_on(mariadb_url: str):
+    """The new limit is there, and nobody noted it: then it is noted the next time."""
+    app = App(mariadb_url)
+    with app.owner:
+        app.set_up(limit=40)
+        for number in range(8):
+            app.write(f"update users set name = 'x{number}'")
+            app.look(acknowledge=False)
+            (following,) = app.rows(
+                "select max(id) + 1, noted from meisa_cdc_changes, meisa_cdc_log"
+            )
+            app.write(f"insert ignore into meisa_cdc_room values ({max(following) + 40})")
+            app.follower.acknowledge()
+            assert app.count() == 0
+
+
+def test_room_is_not_made_where_writers_hold_on_to_it(mariadb_url: str):
+    """Writers lock the last limit where the server may log statements; what was seen is gone."""
+    app = App(mariadb_url)
+    with app.owner, app.other() as writer:
+        app.set_up(limit=20)
+        app.write("update users set name = 'x'", "update users set name = 'y'")
+        before = app.rows("select * from meisa_cdc_room")
+        run(writer, "set session binlog_format = 'MIXED'")
+        run(writer, "update users set name = 'z' where id = 1")
+        app.write("update users set name = 'w' where id > 1")
+        assert app.look() == ["1", "2", "3", "4"]
+        assert (app.count(), app.rows("select * from meisa_cdc_room")) == (0, before)
+        run(writer, "commit")
+        assert app.look() == ["1"]
+        assert len(app.rows("select * from meisa_cdc_room")) == 2
 
 
 def test_auto_takes_it_where_it_tells_all(app: App):
