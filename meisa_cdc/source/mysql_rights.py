@@ -99,7 +99,7 @@ def server_problems(account: Account) -> Iterator[Problem]:
         yield Problem(what=ONE_BY_ONE, advice=NUMBER_FREELY)
     if account.by_statement:
         what = "binlog_format is STATEMENT, by which numbers of changes are not safe"
-        yield Problem(what=what, advice="Set it to ROW or MIXED.")
+        yield Problem(what=what, advice="Set it to ROW.")
 
 
 def maker_problems(maker: Account, reader: Account) -> Iterator[Problem]:

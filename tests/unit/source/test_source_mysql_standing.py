@@ -5,8 +5,16 @@ from dataclasses import replace
 import pytest
 
 from meisa_cdc.source.mysql_rights import account_of, server_problems
-from meisa_cdc.source.mysql_standing import EVENTS, Found, TableShape, Text
-from meisa_cdc.source.mysql_triggers import CHARSET, MODES, body, note, trigger, trigger_name
+from meisa_cdc.source.mysql_standing import Found, TableShape, Text
+from meisa_cdc.source.mysql_triggers import (
+    CHARSET,
+    EVENTS,
+    MODES,
+    body,
+    note,
+    trigger,
+    trigger_name,
+)
 from meisa_cdc.source.trigger_names import Names
 
 NAMES = Names(name="meisa_cdc", schema="app")
