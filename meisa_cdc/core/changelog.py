@@ -89,13 +89,3 @@ def place_of(text: str) -> int:
 def written(place: int) -> str:
     """Return a place in Postgres's log as the server writes it."""
     return f"{place >> 32:X}/{place & (WRAP - 1):X}"
-
-
-def joined(base: int, token: int) -> int:
-    """Return the place of two numbers under 2**31: what a log said, and what it will say."""
-    return (base << 31) + token
-
-
-def parted(place: int) -> tuple[int, int]:
-    """Return the two numbers of a place."""
-    return divmod(place, 2**31)

@@ -24,6 +24,8 @@ from meisa_cdc.source.statements import Approved, Dress, Statement, around, chec
 
 #: The server's own limit, as a multiple of the mapping's: it counts the time that we need, too.
 SLACK = 60
+#: Bytes of a packet that are not the statement's.
+PACKET = 1_024
 TIMED_OUT = frozenset({1317, 1969, 3024})
 LOCKED = frozenset({1205, 1213})
 NO_RIGHT = frozenset({1044, 1142, 1143, 1370})
@@ -47,6 +49,8 @@ class MysqlSession:
         # Never runs anything: it knows how values are written on this connection.
         self._writer = self._connection.cursor()
         self._shapes: dict[tuple[str, str], Shape] = {}
+        #: What the statement at hand is for.
+        self._mapping = ""
         self.hashing = MysqlHashing(self, self._transaction.version)
         self._catalogue = MysqlCatalogue(self._transaction.execute)
         self.tracing = self if follows(self._transaction) else None
@@ -54,7 +58,7 @@ class MysqlSession:
     @contextmanager
     def statement(self, mapping: str, timeout: float) -> Iterator[None]:
         """Enclose what is done for one mapping; an error in it does not end the transaction."""
-        self._transaction.timeout = timeout
+        self._transaction.timeout, self._mapping = timeout, mapping
         try:
             self._transaction.execute(self._limit(timeout))
             yield
@@ -142,7 +146,16 @@ class MysqlSession:
             found = statement.values[int(place[1]) - 1]
             return self._literal(json.dumps(found) if isinstance(found, list) else found)
 
-        yield list(self._transaction.streamed(PLACE.sub(value, statement.text), BATCH))
+        text = PLACE.sub(value, statement.text)
+        if len(text.encode()) + PACKET > self._transaction.longest:
+            # The server would hang up, and the snapshot be lost.
+            longest = f"{self._transaction.longest:,} bytes"
+            raise MappingFailed(
+                f"what changed does not fit into a statement of max_allowed_packet, {longest}",
+                mapping=self._mapping,
+                hint="All rows are read instead.",
+            )
+        yield list(self._transaction.streamed(text, BATCH))
 
     def way(self, _approved: Approved, _keys: Sequence[str], _chunks: int) -> Way:
         """Return the one way there is."""

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meisa_cdc.source.mysql_standing import is_on
+from meisa_cdc.source.mysql_standing import NUMBER_FREELY, ONE_BY_ONE, is_on
 from meisa_cdc.source.slot_plan import Problem
 
 ACCOUNT = """
 select current_user(), version(), @@hostname, @@port, database(), @@global.read_only, @@log_bin,
-    @@global.binlog_format, @@global.log_bin_trust_function_creators
+    @@global.binlog_format, @@global.log_bin_trust_function_creators,
+    @@global.innodb_autoinc_lock_mode
 """
 CLUSTERED = "select @@global.wsrep_on"
 RIGHTS = """
@@ -50,6 +51,8 @@ class Account:
     #: Only who may do everything makes triggers.
     distrusts: bool
     clustered: bool
+    #: A statement keeps others from numbers for as long as it takes.
+    one_by_one: bool
     #: Names of rights, in the whole database.
     rights: frozenset[str]
     grants: bool
@@ -63,7 +66,7 @@ class Account:
 
 def account_of(ask: Callable[[str], Sequence[tuple[Any, ...]]]) -> Account:
     """Ask about the account that is connected."""
-    ((name, version, *place, read_only, logs, format_, trusts),) = ask(ACCOUNT)
+    ((name, version, *place, read_only, logs, format_, trusts, numbering),) = ask(ACCOUNT)
     user, _, host = name.rpartition("@")
     maria = "mariadb" in version.lower()
     grantee = "'" + f"'{user}'@'{host}'".replace("'", "''") + "'"
@@ -78,6 +81,7 @@ def account_of(ask: Callable[[str], Sequence[tuple[Any, ...]]]) -> Account:
         by_statement=is_on(logs) and str(format_).upper() == "STATEMENT",
         distrusts=is_on(logs) and not is_on(trusts) and "SUPER" not in rights,
         clustered=maria and is_on(ask(CLUSTERED)[0][0]),
+        one_by_one=not is_on(numbering),
         rights=rights,
         grants=any(str(grantable).upper() == "YES" for _, grantable in found),
     )
@@ -91,9 +95,11 @@ def server_problems(account: Account) -> Iterator[Problem]:
     if account.clustered:
         what = "the server is one of several that take writes (Galera)"
         yield Problem(what=what, advice="Use another capture.")
+    if account.one_by_one:
+        yield Problem(what=ONE_BY_ONE, advice=NUMBER_FREELY)
     if account.by_statement:
         what = "binlog_format is STATEMENT, by which numbers of changes are not safe"
-        yield Problem(what=what, advice="Set it to ROW or MIXED.")
+        yield Problem(what=what, advice="Set it to ROW.")
 
 
 def maker_problems(maker: Account, reader: Account) -> Iterator[Problem]:

@@ -35,7 +35,7 @@ REASONS = {
     "create procedure": "Writes changes to the log; the other tells the reader what is there.",
     "create trigger": "Runs with each change of the table.",
     "grant": "The reader reads the log and empties it.",
-    "insert": "From here on, everything is read once.",
+    "insert": "Rows of the log's own; with the last, everything is read once.",
     "drop table": "What the log was kept in.",
 }
 #: The definer of triggers is not there.

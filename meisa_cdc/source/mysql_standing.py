@@ -22,6 +22,9 @@ from meisa_cdc.source.mysql_triggers import (
 from meisa_cdc.source.trigger_names import Names
 
 SET_UP_ANEW = "Run `meisa-cdc capture setup --by triggers` again."
+#: A statement of the app's that changes many rows would have all others wait, or fail.
+ONE_BY_ONE = "innodb_autoinc_lock_mode is 0, by which writers wait for one another's numbers"
+NUMBER_FREELY = "Start the server with 1 or 2."
 #: Microseconds for which a table counts as new: its time of creation has whole seconds.
 YOUNG = 1_100_000
 
@@ -108,13 +111,15 @@ class Found:
 
     def unfit(self) -> FullScan | None:
         """Return why the log cannot be used at all."""
-        *_, read_only, clustered, replicating = self.server
+        *_, numbering, read_only, clustered, replicating = self.server
         if is_on(read_only) or replicating:
             reason = "the server is a replica, or takes no writes"
             return FullScan(reason=reason, advice="Read the primary.")
         if is_on(clustered):
             reason = "the server is one of several that take writes"
             return FullScan(reason=reason, advice="Use another capture.")
+        if not is_on(numbering):
+            return FullScan(reason=ONE_BY_ONE, advice=NUMBER_FREELY)
         wanted = {self.names.changes, self.names.room, self.names.log}
         if not wanted <= self.tables.keys():
             reason = f"tables of the log {self.names.name} are gone"
@@ -130,7 +135,11 @@ class Found:
         for table in sorted({text.table for text in self.texts.values()} & self.tables.keys()):
             found = self.tables[table]
             columns = self.told_of(table)
-            if columns is None or found.past or not columns.keys() <= self.columns[table]:
+            if (
+                columns is None
+                or found.past
+                or not columns.keys() <= self.columns.get(table, frozenset())
+            ):
                 continue
             shapes = (self._trigger(table, columns, event).shape for event in EVENTS)
             numbers = {name: kind == NUMBER for name, kind in columns.items()}

@@ -80,8 +80,8 @@ class MySqlTransaction(Transaction):
         super().__init__(url, connect(url), patience=patience, grace=0.0)
 
     def _begin(self) -> None:
-        ((version, modes, self._id),) = self.execute(
-            "select version(), @@session.sql_mode, connection_id()"
+        ((version, modes, self._id, self.longest),) = self.execute(
+            "select version(), @@session.sql_mode, connection_id(), @@session.max_allowed_packet"
         )
         self.version = str(version)
         self.maria = "mariadb" in version.lower()

@@ -3,9 +3,9 @@
 The log is read in the snapshot, which sees of it what it sees of the tables. Numbers of rows are
 given before their transactions end, so just those are deleted afterwards that it saw.
 
-A place in the log is two chance numbers: what the log said when the snapshot was taken, and what it
-will say once what it saw is deleted. As long as the log says one of both, nothing was deleted that
-whoever stood there has not seen.
+A place in the log is a chance number: what the log will say once what the snapshot saw is deleted,
+or what it says, where there is nothing to delete. As long as the log says that, nothing was deleted
+that whoever stood there has not seen, and nothing is gone that it did see.
 """
 
 import json
@@ -18,19 +18,24 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from meisa_cdc.core.changelog import joined, parted
 from meisa_cdc.core.errors import SourceUnavailable
 from meisa_cdc.source.affected.answers import FullScan
 from meisa_cdc.source.changelog import OVERFLOWED, TOO_MANY, Columns, Kept, Standing, Told
 from meisa_cdc.source.dialects import MYSQL
 from meisa_cdc.source.mysql_standing import SET_UP_ANEW, Found
 from meisa_cdc.source.mysql_transaction import MySqlTransaction, code_of, connect, said
+from meisa_cdc.source.mysql_triggers import FIRST, FIRST_KIND
 from meisa_cdc.source.trigger_names import VERSION, Names
 from meisa_cdc.source.trigger_rows import Gathered
 
-CONTROL = "select version, epoch, room, acknowledged, floor, noted, waits from {log}"
-IDS = "select id from {changes}"
-CHANGES = "select relation, kind, old_row, new_row from {changes} order by id"
+CONTROL = """
+select version, epoch, room, acknowledged, floor, noted, waits,
+    (select kind from {changes} where id = {first}) from {log}
+"""
+IDS = "select id from {changes} where id <> {first}"
+CHANGES = """
+select relation, kind, old_row, new_row from {changes} where id <> {first} order by id
+"""
 #: The next number that will be given, of no snapshot.
 NEXT = """
 select coalesce(auto_increment, 1) from information_schema.tables
@@ -52,7 +57,15 @@ ADVANCE = """
 update {log} set acknowledged = {token}, floor = {floor}
 where epoch = {epoch} and acknowledged = {base}
 """
-RAISE = "insert into {room} (ceiling) values ({ceiling})"
+# Whoever died before it was noted left it behind.
+RAISE = "insert ignore into {room} (ceiling) values ({ceiling})"
+#: Where binlog_format is not ROW, writers hold a lock on the last ceiling until they end, one after
+#: the other: not one of the waits is long, all together are.
+BOUNDED = "set statement max_statement_time = 2 for "
+#: What says that a lock was not to be had.
+HELD = frozenset({1205, 1213, 1969})
+#: Seconds after which a server that says nothing is given up.
+PATIENCE = 10.0
 NOTICE = """
 update {log} set noted = {ceiling}, waits = {waits}
 where epoch = {epoch} and acknowledged = {token}
@@ -84,30 +97,23 @@ class Seen:
     url: URL
     names: Names
     control: Control
+    #: Place of the snapshot; what the log says already where there is nothing to acknowledge.
     token: int
     floor: int
     #: The next number that is given.
     following: int
+    #: Whether half of the room is used up, so that there should be more.
+    full: bool
     ids: Sequence[int]
-
-    @property
-    def _full(self) -> bool:
-        """Whether half of the room is used up, so that there should be more."""
-        return self.following + self.control.room // 2 > self.control.noted
-
-    @property
-    def _needed(self) -> bool:
-        more = self._full and self.floor == self.control.noted
-        return bool(self.ids) or self.floor != self.control.floor or more
 
     def acknowledge(self, upto: int) -> None:
         """Delete what the snapshot saw. Raises SourceUnavailable."""
-        if upto != joined(self.control.acknowledged, self.token) or not self._needed:
+        if upto != self.token or self.token == self.control.acknowledged:
             return
         import pymysql
 
         try:
-            with closing(connect(self.url)) as connection:
+            with closing(connect(self.url, patience=PATIENCE)) as connection:
                 self._acknowledge(connection)
         except (pymysql.MySQLError, OSError) as error:
             raise SourceUnavailable(
@@ -131,13 +137,21 @@ class Seen:
         for start in range(0, len(self.ids), DELETED):
             some = connection.escape(json.dumps(list(self.ids[start : start + DELETED])))
             cursor.execute(filled(DELETE, self.names, ids=some))
-        if self._full and self.floor == self.control.noted:
+        if self.full:
             self._raise(connection, cursor, words)
 
     def _raise(self, connection: Any, cursor: Any, words: Dict[str, object]) -> None:
-        """Make more room, and note who may still go by an older ceiling."""
+        """Make more room, and note who may still go by an older ceiling; or leave it for now."""
+        import pymysql
+
         ceiling = max(self.following, self.control.noted) + self.control.room
-        cursor.execute(filled(RAISE, self.names, ceiling=ceiling))
+        bound = BOUNDED if "mariadb" in connection.get_server_info().lower() else ""
+        try:
+            cursor.execute(bound + filled(RAISE, self.names, ceiling=ceiling).strip())
+        except pymysql.MySQLError as error:
+            if code_of(error) in HELD:
+                return
+            raise
         waits = self._running(cursor, connection.thread_id())
         if waits is not None:
             listed = connection.escape(json.dumps(sorted(waits)))
@@ -213,15 +227,15 @@ class MysqlTriggerLog:
             identity=f"triggers {self.names.name} {control.epoch} {self.found.identity}",
             start=0,
             tables=kept,
-            passed=lambda place: base in parted(place),
+            passed=lambda place: place == base,
         )
 
     def _read(self) -> Control | FullScan:
         rows = self.transaction.execute(filled(CONTROL, self.names))
-        if not rows or rows[0][0] != VERSION:
-            reason = f"{self.names.log} is not as this version sets it up"
+        if not rows or (rows[0][0], rows[0][-1]) != (VERSION, FIRST_KIND):
+            reason = f"the log {self.names.name} is not as this version sets it up"
             return FullScan(reason=reason, advice=SET_UP_ANEW)
-        ((_, epoch, room, acknowledged, floor, noted, waits),) = rows
+        ((_, epoch, room, acknowledged, floor, noted, waits, _),) = rows
         return Control(
             epoch=epoch,
             room=room,
@@ -252,18 +266,23 @@ class MysqlTriggerLog:
         ids = array("Q", (row[0] for row in self._rows(IDS)))
         gathered = Gathered(tables=self._tables, wanted=wanted)
         whole = not doubt and gathered.take(self._rows(CHANGES))
+        floor = control.noted if ended else control.floor
+        full = floor == control.noted and int(following) + control.room // 2 > control.noted
+        # Whatever the snapshot saw that is new, and be it beside a full log, makes a new place.
+        moves = bool(ids) or doubt or full or floor != control.floor
         self.seen = Seen(
             url=self.url,
             names=self.names,
             control=control,
-            token=secrets.randbelow(2**31 - 1) + 1,
-            floor=control.noted if ended else control.floor,
+            token=secrets.randbelow(2**62) + 1 if moves else control.acknowledged,
+            floor=floor,
             following=int(following),
+            full=full,
             ids=ids,
         )
         return Told(
             changes=gathered.changes if whole else {},
-            upto=joined(control.acknowledged, self.seen.token),
+            upto=self.seen.token,
             unsure=frozenset(gathered.unsure),
             scan=OVERFLOWED if doubt else None if whole else TOO_MANY,
         )
@@ -279,7 +298,8 @@ def filled(text: str, names: Names, **words: object) -> str:
     full = {word: f"{schema}.{MYSQL.quoted(each)}" for word, each in parts.items()}
     texts = {f"{word}_text": f"'{each}'" for word, each in parts.items()}
     quoted = names.schema.replace("'", "''")
-    return text.format_map({**full, **texts, "schema_text": f"'{quoted}'", **words})
+    own = {"schema_text": f"'{quoted}'", "first": FIRST}
+    return text.format_map({**full, **texts, **own, **words})
 
 
 #: There is no such procedure, or nothing that our role may run.

@@ -2,7 +2,7 @@
 
 Of integers the log has the values, of everything else whether it changed: that is told without
 asking how texts are compared or written. Writers only insert, under numbers that no transaction
-holds, and read a table that the reader of the log only adds to, so that nobody waits for anybody.
+holds, into a table that is never empty, and read one that the reader of the log only adds to.
 """
 
 import hashlib
@@ -26,12 +26,17 @@ SETTINGS = (
     f"set names {CHARSET}",
 )
 EVENTS = ("insert", "update", "delete")
+#: A row of the log that is no change and stays: MariaDB locks a table that is empty as a whole for
+#: whoever inserts with unique_checks and foreign_key_checks off.
+FIRST, FIRST_KIND = 1, "first"
 TABLES = """
 create table if not exists {changes} (
     id bigint unsigned not null auto_increment primary key,
     relation varchar(64) not null, kind varchar(8) not null,
     old_row longtext, new_row longtext)
-    engine = InnoDB character set utf8mb4 collate utf8mb4_bin;
+    engine = InnoDB auto_increment = 2 character set utf8mb4 collate utf8mb4_bin;
+insert into {changes} (id, relation, kind) values ({first}, '', '{first_kind}')
+    on duplicate key update relation = values(relation), kind = values(kind);
 create table if not exists {room} (ceiling bigint unsigned not null primary key) engine = InnoDB;
 create table if not exists {log} (
     one tinyint not null primary key, version int not null, epoch varchar(64) not null,
@@ -87,7 +92,8 @@ STANDING = """
 create procedure {standing}()
     reads sql data sql security definer
 begin
-    select @@server_id, @@hostname, @@port, @@global.read_only, {clustered}, (select count(*)
+    select @@server_id, @@hostname, @@port, @@global.innodb_autoinc_lock_mode,
+        @@global.read_only, {clustered}, (select count(*)
         from information_schema.processlist p where p.user = 'system user'
         and (p.command like 'Slave%' or p.command = 'Connect'));
     select t.trigger_name, t.event_object_table, t.event_manipulation, t.action_timing,
@@ -259,6 +265,8 @@ def _words(names: Names, *, maria: bool) -> dict[str, str]:
         "pattern": literal(names.name.replace("_", "\\_") + "\\_%"),
         "innodb_tables": "innodb_sys_tables" if maria else "innodb_tables",
         "clustered": "@@global.wsrep_on" if maria else "0",
+        "first": str(FIRST),
+        "first_kind": FIRST_KIND,
     }
 
 

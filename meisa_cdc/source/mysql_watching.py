@@ -10,7 +10,7 @@ from meisa_cdc.source.mysql_transaction import code_of, connect, said
 from meisa_cdc.source.mysql_trigger_log import filled
 from meisa_cdc.source.trigger_names import Names
 
-WRITTEN = "select exists (select 1 from {changes})"
+WRITTEN = "select exists (select 1 from {changes} where id <> {first})"
 #: No such table, no right to read it, no database.
 NO_LOG = frozenset({1146, 1142, 1044, 1046, 1049, 1102})
 #: Seconds that a look may take; longer than this, it is no better than reading.

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from meisa_cdc.core.captures import LOG
-from meisa_cdc.core.errors import SourceRefused, SourceUnavailable
+from meisa_cdc.core.errors import MappingFailed, SourceRefused, SourceUnavailable
 from meisa_cdc.source import changelog
 from meisa_cdc.source.database import AppDatabase
 from meisa_cdc.source.log_setup import look, proof
@@ -87,8 +87,8 @@ class App:
         return self.follower.look(**options)["contacts/x"]
 
     def count(self) -> int:
-        """Return the rows that the log holds."""
-        ((count,),) = self.rows("select count(*) from meisa_cdc_changes")
+        """Return the rows that the log holds, but for the first one, which stays."""
+        ((count,),) = self.rows("select count(*) from meisa_cdc_changes where id <> 1")
         return int(count)
 
     def other(self, **options) -> pymysql.Connection:
@@ -169,7 +169,7 @@ def test_who_wrote_first_may_commit_last(app: App):
         run(first, "update users set name = 'first' where id = 1")
         run(second, "update users set name = 'second' where id = 2", "commit")
         assert app.look() == ["2"]
-        assert run(second, "select count(*) from meisa_cdc_changes") == ((0,),)
+        assert run(second, "select kind from meisa_cdc_changes") == (("first",),)
         run(second, "commit")
         run(first, "commit")
         assert app.look() == ["1"]
@@ -195,15 +195,25 @@ def test_a_change_between_snapshot_and_acknowledging_stays(app: App):
     assert app.look() == ["2"]
 
 
-def test_what_was_not_acknowledged_is_told_again(app: App):
+def test_what_was_not_deleted_is_told_again(app: App):
     """Twice the same is no harm, and neither is to acknowledge it twice."""
     app.write("update users set name = 'one' where id = 1")
-    assert app.look(acknowledge=False) == ["1"]
+    with app.other() as holder:
+        run(holder, "select id from meisa_cdc_changes for update")
+        with pytest.raises(SourceUnavailable, match="could not be cut off"):
+            app.look()
     app.write("update users set name = 'two' where id = 2")
-    assert app.look(acknowledge=False) == ["1", "2"]
-    app.follower.acknowledge()
+    assert app.look() == ["1", "2"]
     app.follower.acknowledge()
     app.database.acknowledge(1)
+    assert app.look() == []
+
+
+def test_who_stored_what_it_saw_and_did_not_say_so_begins_anew(app: App):
+    """Nobody could tell it from a server that lost what it saw."""
+    app.write("update users set name = 'one' where id = 1")
+    assert app.look(acknowledge=False) == ["1"]
+    assert app.look() == UNMARKED
     assert app.look() == []
 
 
@@ -238,6 +248,37 @@ def test_a_log_that_was_put_back_is_noticed(app: App):
     app.follower.bookmarks = kept
     app.write(f"update meisa_cdc_log set acknowledged = {old}")
     assert app.look() == UNMARKED
+
+
+@pytest.mark.parametrize("limit", [1_000_000, 20])
+def test_a_server_that_lost_a_change_that_was_seen_is_noticed(mariadb_url: str, limit: int):
+    """As after a crash without a flush at each commit; also of one that a full log did not tell."""
+    app = App(mariadb_url)
+    with app.owner, app.other() as old, app.other() as late:
+        app.set_up(limit=limit)
+        # Whoever goes by an older limit writes nothing, and keeps a full log as it is.
+        for each in (old, late):
+            run(each, "start transaction with consistent snapshot", "select count(*) from teams")
+        for number in range(50 if limit == 20 else 1):
+            app.write(f"update users set name = '{number}' where id = 1")
+        app.look()
+        ((control,),) = app.rows("select acknowledged from meisa_cdc_log")
+        run(late, "update users set name = 'lost' where id = 2", "commit")
+        assert app.look() == (ASKED if limit == 20 else ["2"])
+        app.write(
+            "update users set name = 'Bob' where id = 2",
+            "delete from meisa_cdc_changes where id <> 1",
+            f"update meisa_cdc_log set acknowledged = {control}",
+        )
+        assert app.look() == UNMARKED
+
+
+def test_who_saw_nothing_writes_nothing(app: App):
+    """The place of a snapshot that was told nothing is that of the one before."""
+    app.look()
+    upto, before = app.follower.upto, app.rows("select * from meisa_cdc_log")
+    assert app.look() == []
+    assert (app.follower.upto, app.rows("select * from meisa_cdc_log")) == (upto, before)
 
 
 @pytest.mark.parametrize(
@@ -816,6 +857,94 @@ def test_writers_wait_for_nobody(app: App):
         thread.join()
         run(slow, "commit")
     assert app.look() == ["1", "2", "3"]
+
+
+def test_who_loads_without_checks_holds_up_nobody(app: App):
+    """MariaDB locks an empty table as a whole for such a session, so the log is never empty."""
+    app.look()
+    for statement in ("insert into users (name) values ('b')", "update users set name = 'c'"):
+        with app.other() as loading, app.other(autocommit=True) as quick:
+            run(loading, "set unique_checks = 0, foreign_key_checks = 0", statement)
+            run(quick, "set innodb_lock_wait_timeout = 1")
+            run(quick, "update teams set kind = concat(kind, '!') where id = 2")
+            assert app.look() == ["3"]
+            assert app.count() == 0
+
+
+@pytest.mark.parametrize(
+    "statement", ["delete from meisa_cdc_changes", "truncate meisa_cdc_changes"]
+)
+def test_a_log_whose_first_row_is_gone_is_set_up_anew(app: App, statement: str):
+    """Nobody goes by it until then."""
+    app.write("update users set name = 'x' where id = 1", statement)
+    assert app.look() == UNKEPT
+    assert "not as this version sets it up" in app.follower.why(MAPPING)
+    app.set_up()
+    app.write("update users set name = 'y' where id = 1")
+    assert app.look() == ["1"]
+
+
+def test_more_than_the_server_takes_in_a_statement_is_not_asked(mariadb_url: str):
+    """It would hang up; all rows are read then, in the same snapshot."""
+    app = App(mariadb_url)
+    with app.owner:
+        app.write(
+            "create table docs (id int primary key auto_increment, a bigint, b bigint, n int)",
+            "create table owned (doc int, user int, primary key (doc, user))",
+            "insert into docs (a, b) select 1000000000 + seq, 1000000000 + seq from seq_1_to_20000",
+            "insert into owned values (1, 1)",
+        )
+        text = """select u.id as external_id, count(d.id) as n from users u
+            join owned o on o.user = u.id join docs d on d.id = o.doc and d.a > 5 and d.b > 5
+            group by u.id"""
+        app.follower.mappings = [mapping(text)]
+        app.set_up()
+        ((longest,),) = app.rows("select @@global.max_allowed_packet")
+        app.write("set global max_allowed_packet = 1048576", "update docs set a = a + 1")
+        try:
+            with app.database.snapshot() as snapshot:
+                (each,) = app.follower.mappings
+                identity, upto = app.follower.bookmarks[each.name]
+                assert snapshot.trail(each, upto).identity == identity
+                with pytest.raises(MappingFailed, match="max_allowed_packet"):
+                    list(snapshot.changed(each, upto) or ())
+                assert [row for batch in snapshot.read(each) for row in batch] == [(1, 1)]
+        finally:
+            app.write(f"set global max_allowed_packet = {longest}")
+        assert "1" in app.look()
+
+
+def test_a_log_that_was_left_while_room_was_made_goes_on(mariadb_url: str):
+    """The new limit is there, and nobody noted it: then it is noted the next time."""
+    app = App(mariadb_url)
+    with app.owner:
+        app.set_up(limit=40)
+        for number in range(8):
+            app.write(f"update users set name = 'x{number}'")
+            app.look(acknowledge=False)
+            (following,) = app.rows(
+                "select max(id) + 1, noted from meisa_cdc_changes, meisa_cdc_log"
+            )
+            app.write(f"insert ignore into meisa_cdc_room values ({max(following) + 40})")
+            app.follower.acknowledge()
+            assert app.count() == 0
+
+
+def test_room_is_not_made_where_writers_hold_on_to_it(mariadb_url: str):
+    """Writers lock the last limit where the server may log statements; what was seen is gone."""
+    app = App(mariadb_url)
+    with app.owner, app.other() as writer:
+        app.set_up(limit=20)
+        app.write("update users set name = 'x'", "update users set name = 'y'")
+        before = app.rows("select * from meisa_cdc_room")
+        run(writer, "set session binlog_format = 'MIXED'")
+        run(writer, "update users set name = 'z' where id = 1")
+        app.write("update users set name = 'w' where id > 1")
+        assert app.look() == ["1", "2", "3", "4"]
+        assert (app.count(), app.rows("select * from meisa_cdc_room")) == (0, before)
+        run(writer, "commit")
+        assert app.look() == ["1"]
+        assert len(app.rows("select * from meisa_cdc_room")) == 2
 
 
 def test_auto_takes_it_where_it_tells_all(app: App):

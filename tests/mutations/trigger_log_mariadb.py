@@ -10,7 +10,7 @@ TESTS = "tests/integration/test_trigger_log_mariadb.py::test_"
 
 def _rule(name: str, old: str, new: str, test: str, *, file: str = LOG) -> Rule:
     return Rule(
-        name=f"trigger log: on MariaDB, {name}",
+        name=f"trigger log on MariaDB: {name}",
         file=file,
         old=old,
         new=new,
@@ -27,9 +27,21 @@ TRIGGER_LOG_MARIADB = (
     ),
     _rule(
         "who did not see what was deleted begins anew",
-        "passed=lambda place: base in parted(place),",
+        "passed=lambda place: place == base,",
         "passed=lambda place: base is not None and place >= 0,",
         "of_two_readers_one_begins_anew",
+    ),
+    _rule(
+        "a server that lost what was seen does not pass for the one that had it",
+        "passed=lambda place: place == base,",
+        "passed=lambda place: base >= 0 and place == place,",
+        "a_server_that_lost_a_change_that_was_seen_is_noticed",
+    ),
+    _rule(
+        "what is seen beside a full log makes a new place",
+        "moves = bool(ids) or doubt or full or floor != control.floor",
+        "moves = bool(ids) or full or floor != control.floor",
+        "a_server_that_lost_a_change_that_was_seen_is_noticed",
     ),
     _rule(
         "that rows were missed is noticed",
@@ -90,6 +102,26 @@ TRIGGER_LOG_MARIADB = (
         'same = f"{old} <=> {value}"',
         "each_change_of_each_type_is_told",
         file=TRIGGERS,
+    ),
+    _rule(
+        "the log is never empty, or else who loads without checks locks it",
+        "insert into {changes} (id, relation, kind) values ({first}, '', '{first_kind}')\n"
+        "    on duplicate key update relation = values(relation), kind = values(kind);\n",
+        "",
+        "who_loads_without_checks_holds_up_nobody",
+        file=TRIGGERS,
+    ),
+    _rule(
+        "the first row stays",
+        'IDS = "select id from {changes} where id <> {first}"',
+        'IDS = "select id from {changes}"',
+        "who_loads_without_checks_holds_up_nobody",
+    ),
+    _rule(
+        "that the first row is gone is noticed",
+        "(rows[0][0], rows[0][-1]) != (VERSION, FIRST_KIND)",
+        "rows[0][0] != VERSION",
+        "a_log_whose_first_row_is_gone_is_set_up_anew",
     ),
     _rule(
         "tables of ours are named in one place",
