@@ -10,7 +10,7 @@ TESTS = "tests/integration/test_trigger_log_mariadb.py::test_"
 
 def _rule(name: str, old: str, new: str, test: str, *, file: str = LOG) -> Rule:
     return Rule(
-        name=f"trigger log on MariaDB: {name}",
+        name=f"trigger log: MariaDB: {name}",
         file=file,
         old=old,
         new=new,
